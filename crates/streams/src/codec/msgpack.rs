@@ -1,0 +1,4 @@
+//! MessagePack.
+
+/// MessagePack.
+pub struct MessagePack;

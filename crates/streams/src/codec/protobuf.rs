@@ -1,0 +1,4 @@
+//! Protobuf.
+
+/// Protobuf.
+pub struct Protobuf;

@@ -1,0 +1,4 @@
+//! Zstd.
+
+/// Zstd.
+pub struct Zstd;
