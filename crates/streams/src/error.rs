@@ -46,7 +46,13 @@ pub enum StoreError {
     /// Another program holds the database.
     #[error(transparent)]
     Locked(#[from] Locked),
-    /// The database failed.
+    /// There is no room left on the disk.
+    #[error(transparent)]
+    StorageFull(#[from] StorageFull),
+    /// The database is damaged.
+    #[error(transparent)]
+    Corrupt(#[from] Corrupt),
+    /// The database failed in another way.
     #[error(transparent)]
     Backend(#[from] Backend),
 }
@@ -191,7 +197,27 @@ pub struct Locked {
     pub waited_ms: u64,
 }
 
-/// The database failed.
+/// There is no room left on the disk, or a quota is used up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("ledger: no room left for {database}: nothing was written; make room and try again")]
+pub struct StorageFull {
+    /// The database.
+    pub database: String,
+}
+
+/// The database is damaged. What lies outside the damaged pages can still be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "ledger: {database} is damaged ({detail}): keep a copy of the file, export what can be read and import it into a new one"
+)]
+pub struct Corrupt {
+    /// The database.
+    pub database: String,
+    /// What the database said.
+    pub detail: String,
+}
+
+/// The database failed in a way that has no type of its own.
 #[derive(Debug, thiserror::Error)]
 #[error("ledger/{backend}: {step}: {advice}")]
 pub struct Backend {

@@ -80,8 +80,9 @@ pub use changes::{Changes, Watch};
 pub use codec::Codec;
 pub use entry::{Damaged, Entry};
 pub use error::{
-    Backend, Conflict, EntryNotFound, InvalidCursor, InvalidStoreName, InvalidText, LimitExceeded, Locked,
-    NotSupported, ReadOnly, SourceTaken, StoreClosed, StoreError, StreamExists, StreamNotFound,
+    Backend, Conflict, Corrupt, EntryNotFound, InvalidCursor, InvalidStoreName, InvalidText, LimitExceeded,
+    Locked, NotSupported, ReadOnly, SourceTaken, StorageFull, StoreClosed, StoreError, StreamExists,
+    StreamNotFound,
 };
 pub use jiff::Timestamp;
 pub use memory::MemoryStore;
