@@ -55,6 +55,11 @@ impl Changes {
         Watch { changes: self.clone(), stream, receiver }
     }
 
+    /// Whether both are handles of the same bell.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+
     /// Whether anybody waits.
     pub fn has_audience(&self) -> bool {
         self.inner.waited_for.load(Ordering::SeqCst) > 0

@@ -1,0 +1,143 @@
+//! Transactions of the caller, on the writer's connection.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use ledger_streams::{Backend, StoreError};
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::bells::Changed;
+use crate::error::{DatabaseName, Failure};
+use crate::ops::all_or_nothing;
+use crate::writer::execute;
+
+/// A transaction that is not used for this long is rolled back: every other writer waits for it.
+const MAX_IDLE: Duration = Duration::from_secs(10);
+
+/// The writer's end of a transaction.
+pub(crate) struct Session {
+    begun: oneshot::Sender<Result<(), StoreError>>,
+    steps: Receiver<Step>,
+}
+
+/// The caller's end of a transaction.
+#[derive(Clone)]
+pub(crate) struct SessionHandle {
+    steps: Sender<Step>,
+}
+
+enum Step {
+    Run { operation: Box<dyn FnOnce(&Connection) + Send>, changed: Option<Changed> },
+    Commit(oneshot::Sender<Result<(), StoreError>>),
+    Rollback(oneshot::Sender<Result<(), StoreError>>),
+}
+
+impl Session {
+    /// Both ends, and the news that the transaction has begun.
+    pub(crate) fn new() -> (Self, SessionHandle, oneshot::Receiver<Result<(), StoreError>>) {
+        let (steps, receiver) = channel();
+        let (begun, has_begun) = oneshot::channel();
+        (Self { begun, steps: receiver }, SessionHandle { steps }, has_begun)
+    }
+
+    /// Serves the caller until the transaction ends; answers what it has changed, or why it failed.
+    pub(crate) fn run(
+        self,
+        connection: &Connection,
+        database: &DatabaseName,
+    ) -> Result<Vec<Changed>, rusqlite::Error> {
+        if let Err(error) = execute(connection, "BEGIN IMMEDIATE") {
+            let _ = self.begun.send(Err(database.explain("begin", &error)));
+            return Err(error);
+        }
+        if self.begun.send(Ok(())).is_err() {
+            return end(connection, "ROLLBACK").map(|()| Vec::new());
+        }
+        let mut all_changed = Vec::new();
+        loop {
+            match self.steps.recv_timeout(MAX_IDLE) {
+                Ok(Step::Run { operation, changed }) => {
+                    operation(connection);
+                    all_changed.extend(changed);
+                }
+                Ok(Step::Commit(reply)) => {
+                    let ended = end(connection, "COMMIT");
+                    let _ = reply
+                        .send(ended.as_ref().copied().map_err(|error| database.explain("commit", error)));
+                    return ended.map(|()| all_changed);
+                }
+                Ok(Step::Rollback(reply)) => {
+                    let ended = end(connection, "ROLLBACK");
+                    let _ = reply
+                        .send(ended.as_ref().copied().map_err(|error| database.explain("rollback", error)));
+                    return ended.map(|()| Vec::new());
+                }
+                Err(RecvTimeoutError::Disconnected | RecvTimeoutError::Timeout) => {
+                    return end(connection, "ROLLBACK").map(|()| Vec::new());
+                }
+            }
+        }
+    }
+}
+
+/// Ends the transaction; whatever happens, none is open afterwards.
+fn end(connection: &Connection, how: &str) -> Result<(), rusqlite::Error> {
+    let ended = execute(connection, how);
+    if !connection.is_autocommit() {
+        let _ = execute(connection, "ROLLBACK");
+    }
+    ended
+}
+
+impl SessionHandle {
+    /// Runs an operation inside the transaction; if it fails, it alone is undone.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        changed: Option<Changed>,
+        operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let (reply, answer) = oneshot::channel();
+        let operation = Box::new(move |connection: &Connection| {
+            let result = if connection.is_autocommit() {
+                Err(ended().into())
+            } else {
+                all_or_nothing(connection, || operation(connection))
+            };
+            let _ = reply.send(result);
+        });
+        self.steps.send(Step::Run { operation, changed }).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+
+    pub(crate) async fn commit(&self) -> Result<(), StoreError> {
+        self.end(Step::Commit).await
+    }
+
+    pub(crate) async fn rollback(&self) -> Result<(), StoreError> {
+        self.end(Step::Rollback).await
+    }
+
+    async fn end(
+        &self,
+        step: impl FnOnce(oneshot::Sender<Result<(), StoreError>>) -> Step,
+    ) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.steps.send(step(reply)).map_err(|_| ended())?;
+        answer.await.map_err(|_| ended())?
+    }
+}
+
+fn ended() -> StoreError {
+    Backend {
+        backend: "sqlite",
+        step: "transaction".to_owned(),
+        advice: format!(
+            "it has ended and was rolled back, because it was idle for {} s or its database was closed; begin again",
+            MAX_IDLE.as_secs()
+        ),
+        outcome_unknown: false,
+        source: None,
+    }
+    .into()
+}

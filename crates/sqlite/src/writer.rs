@@ -1,0 +1,317 @@
+//! Group commit: one thread owns the connection that writes.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use ledger_streams::StoreError;
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+
+use crate::OpenError;
+use crate::bells::{Bells, Changed};
+use crate::connection::open_writer;
+use crate::error::{DatabaseName, Failure};
+use crate::options::DatabaseOptions;
+use crate::session::Session;
+
+/// Most requests that wait or are committed together.
+const MAX_QUEUED_REQUESTS: usize = 4096;
+/// Most KiB of input that waits; a larger single request waits until it is alone.
+const MAX_QUEUED_KIB: usize = 256 * 1024;
+/// A transaction takes no more requests once it holds this many bytes.
+const MAX_GROUP_BYTES: usize = 16 << 20;
+
+/// The way to the writer thread. It ends when the last of these is dropped.
+#[derive(Clone)]
+pub(crate) struct Writer {
+    inbox: mpsc::Sender<Message>,
+    room: Arc<Semaphore>,
+}
+
+/// What the thread is asked for.
+pub(crate) enum Message {
+    /// A write.
+    Write(Box<dyn Request>),
+    /// A transaction of the caller.
+    Session(Session),
+    /// Another process may have written: look, and wake subscribers.
+    LookForForeignWrites,
+    /// Finish what was asked for before this, then stop.
+    Close(oneshot::Sender<()>),
+}
+
+/// A write with its caller waiting.
+pub(crate) trait Request: Send {
+    /// Size of the input in bytes.
+    fn bytes(&self) -> usize;
+    /// Does the work and keeps the result back. Undoes itself if it fails.
+    fn run(&mut self, connection: &Connection);
+    /// The stream it has added to, if it has succeeded.
+    fn changed(&self) -> Option<&Changed>;
+    /// Tells the caller, now that the transaction is durable or has failed.
+    fn answer(self: Box<Self>, committed: Result<(), &CommitError>);
+}
+
+/// Why a whole group was not written.
+pub(crate) struct CommitError {
+    database: DatabaseName,
+    step: &'static str,
+    error: rusqlite::Error,
+}
+
+struct WriteRequest<T, O> {
+    operation: Option<O>,
+    result: Option<Result<T, Failure>>,
+    reply: oneshot::Sender<Result<T, Failure>>,
+    changed: Option<Changed>,
+    bytes: usize,
+    _room: OwnedSemaphorePermit,
+}
+
+impl<T: Send, O: FnOnce(&Connection) -> Result<T, Failure> + Send> Request for WriteRequest<T, O> {
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    fn run(&mut self, connection: &Connection) {
+        // A caller who no longer waits gets no work done.
+        if !self.reply.is_closed() {
+            self.result = self.operation.take().map(|operation| operation(connection));
+        }
+    }
+
+    fn changed(&self) -> Option<&Changed> {
+        self.changed.as_ref().filter(|_| matches!(self.result, Some(Ok(_))))
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), &CommitError>) {
+        let answer = match (self.result, committed) {
+            (Some(Err(failure)), _) => Err(failure),
+            (_, Err(error)) => Err(error.explain().into()),
+            (Some(Ok(value)), Ok(())) => Ok(value),
+            (None, Ok(())) => return,
+        };
+        // The caller may have gone.
+        let _ = self.reply.send(answer);
+    }
+}
+
+impl CommitError {
+    fn explain(&self) -> StoreError {
+        self.database.explain(self.step, &self.error)
+    }
+}
+
+impl Writer {
+    /// Starts the thread and opens its connection.
+    pub(crate) async fn start(
+        options: DatabaseOptions,
+        bells: Arc<Bells>,
+    ) -> Result<(Self, JoinHandle<()>), OpenError> {
+        let (sender, inbox) = mpsc::channel(MAX_QUEUED_REQUESTS);
+        let (opened, is_open) = oneshot::channel();
+        let body = move || match open_writer(&options) {
+            Ok(connection) => {
+                let _ = opened.send(Ok(()));
+                WriterThread::new(connection, options, inbox, bells).run();
+            }
+            Err(error) => {
+                let _ = opened.send(Err(error));
+            }
+        };
+        let builder = std::thread::Builder::new().name("ledger-sqlite-writer".to_owned());
+        let thread = builder.spawn(body).map_err(OpenError::Thread)?;
+        match is_open.await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error),
+            Err(_) => return Err(OpenError::Thread(std::io::Error::other("the writer thread ended"))),
+        }
+        Ok((Self { inbox: sender, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)) }, thread))
+    }
+
+    /// Runs an operation in the next transaction and waits until it is durable. `None` if the thread has stopped.
+    pub(crate) async fn submit<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        changed: Option<Changed>,
+        operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
+    ) -> Option<Result<T, Failure>> {
+        let room = (bytes >> 10).saturating_add(1).min(MAX_QUEUED_KIB);
+        let room =
+            self.room.clone().acquire_many_owned(u32::try_from(room).unwrap_or(u32::MAX)).await.ok()?;
+        let (reply, answer) = oneshot::channel();
+        let request =
+            WriteRequest { operation: Some(operation), result: None, reply, changed, bytes, _room: room };
+        self.send(Message::Write(Box::new(request))).await?;
+        answer.await.ok()
+    }
+
+    /// Puts a message into the inbox. `None` if the thread has stopped.
+    pub(crate) async fn send(&self, message: Message) -> Option<()> {
+        self.inbox.send(message).await.ok()
+    }
+
+    /// Asks for a look at foreign writes, unless the thread is busy: every group looks by itself.
+    pub(crate) fn look_for_foreign_writes(&self) {
+        let _ = self.inbox.try_send(Message::LookForForeignWrites);
+    }
+}
+
+/// The thread's own state.
+struct WriterThread {
+    connection: Connection,
+    options: DatabaseOptions,
+    inbox: mpsc::Receiver<Message>,
+    /// A message that ended a group because it cannot be part of one.
+    held_over: Option<Message>,
+    bells: Arc<Bells>,
+    /// Changes whenever another connection commits.
+    data_version: i64,
+}
+
+impl WriterThread {
+    fn new(
+        connection: Connection,
+        options: DatabaseOptions,
+        inbox: mpsc::Receiver<Message>,
+        bells: Arc<Bells>,
+    ) -> Self {
+        let data_version = data_version(&connection).unwrap_or(0);
+        Self { connection, options, inbox, held_over: None, bells, data_version }
+    }
+
+    fn run(mut self) {
+        while let Some(message) = self.held_over.take().or_else(|| self.inbox.blocking_recv()) {
+            match message {
+                Message::Write(first) => self.commit_group(first),
+                Message::Session(session) => self.run_session(session),
+                Message::LookForForeignWrites => self.look_for_foreign_writes(),
+                Message::Close(done) => {
+                    // Nothing may be left behind that looks as if it were waiting.
+                    self.inbox.close();
+                    drop(self.connection);
+                    let _ = done.send(());
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Commits a request together with all that wait, and answers them.
+    fn commit_group(&mut self, first: Box<dyn Request>) {
+        let mut group = vec![first];
+        let committed = self.run_group(&mut group);
+        if committed.is_ok() {
+            let changed: Vec<Changed> =
+                group.iter().filter_map(|request| request.changed().cloned()).collect();
+            self.bells.ring(&changed);
+        }
+        for request in group {
+            request.answer(committed.as_ref().copied());
+        }
+        if committed.is_err_and(|failed| is_disk_failure(&failed.error)) {
+            self.reopen();
+        }
+    }
+
+    fn run_group(&mut self, group: &mut Vec<Box<dyn Request>>) -> Result<(), CommitError> {
+        let database = self.options.name();
+        let failed = |step, error| CommitError { database, step, error };
+        if let Err(error) = execute(&self.connection, "BEGIN IMMEDIATE") {
+            // Whoever waits now would fail in the same way, after the same time.
+            take_waiting(&mut self.inbox, &mut self.held_over, group);
+            return Err(failed("begin", error));
+        }
+        let mut done = 0;
+        while let Some(request) = group.get_mut(done) {
+            request.run(&self.connection);
+            if self.connection.is_autocommit() {
+                let error = rusqlite::Error::SqliteFailure(
+                    rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+                    Some("the transaction was undone because another request in it failed".to_owned()),
+                );
+                return Err(failed("write", error));
+            }
+            done = done.saturating_add(1);
+            if done == group.len() {
+                take_waiting(&mut self.inbox, &mut self.held_over, group);
+            }
+        }
+        self.look_for_foreign_writes();
+        execute(&self.connection, "COMMIT").map_err(|error| {
+            if !self.connection.is_autocommit() {
+                let _ = execute(&self.connection, "ROLLBACK");
+            }
+            failed("commit", error)
+        })
+    }
+
+    fn run_session(&mut self, session: Session) {
+        match session.run(&self.connection, &self.options.name()) {
+            Ok(changed) => {
+                self.look_for_foreign_writes();
+                self.bells.ring(&changed);
+            }
+            Err(error) if is_disk_failure(&error) => self.reopen(),
+            Err(_) => {}
+        }
+    }
+
+    fn look_for_foreign_writes(&mut self) {
+        if !self.bells.has_audience() {
+            return;
+        }
+        if let Ok(version) = data_version(&self.connection)
+            && version != self.data_version
+        {
+            self.data_version = version;
+            self.bells.ring_all();
+        }
+    }
+
+    /// After a failed sync nobody knows what of the file is on the disk, and asking again could be answered wrongly.
+    /// So the connection goes, and a new one reads what is really there.
+    fn reopen(&mut self) {
+        match open_writer(&self.options) {
+            Ok(connection) => {
+                self.connection = connection;
+                self.data_version = data_version(&self.connection).unwrap_or(0);
+                tracing::warn!(database = %self.options.path.display(), "disk failure: the database was reopened");
+            }
+            Err(error) => {
+                tracing::error!(database = %self.options.path.display(), %error, "disk failure: cannot reopen");
+            }
+        }
+    }
+}
+
+/// Moves waiting writes into the group, up to the limits of a transaction.
+fn take_waiting(
+    inbox: &mut mpsc::Receiver<Message>,
+    held_over: &mut Option<Message>,
+    group: &mut Vec<Box<dyn Request>>,
+) {
+    let mut bytes: usize = group.iter().map(|request| request.bytes()).sum();
+    while held_over.is_none() && group.len() < MAX_QUEUED_REQUESTS && bytes < MAX_GROUP_BYTES {
+        match inbox.try_recv() {
+            Ok(Message::Write(request)) => {
+                bytes = bytes.saturating_add(request.bytes());
+                group.push(request);
+            }
+            Ok(other) => *held_over = Some(other),
+            Err(_) => return,
+        }
+    }
+}
+
+pub(crate) fn execute(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute([]).map(|_| ())
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))
+}
+
+fn is_disk_failure(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure)
+}
