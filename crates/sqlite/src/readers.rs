@@ -1,41 +1,87 @@
 //! The read pool: threads with a connection each, which never wait for the writer.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use crate::OpenError;
 use crate::connection::open_reader;
 use crate::error::Failure;
 use crate::options::DatabaseOptions;
 
-/// Most reads that wait.
-const MAX_QUEUED_READS: usize = 1024;
-
-/// The way to the reading threads. They end when the last of these is dropped, or after [`close`](Readers::close).
+/// The way to the reading threads. They end when it is dropped, or after [`close`](Readers::close).
 pub(crate) struct Readers {
-    inbox: Mutex<Option<Sender<Read>>>,
-    room: Semaphore,
+    /// One permit per thread: whoever has one finds a thread idle.
+    permits: Arc<Semaphore>,
+    idle: Arc<Idle>,
 }
 
-/// A read; gets the connection, or the reason why there is none. Answers whether the connection is still good.
-type Read = Box<dyn FnOnce(Result<&Connection, OpenError>) -> bool + Send>;
+/// The inboxes of the threads that have nothing to do. The one that worked last is taken first: its page cache is warm.
+type Idle = Mutex<Vec<Inbox>>;
+type Inbox = Sender<Work>;
+
+struct Work {
+    request: Box<dyn ReadRequest>,
+    /// Held until the thread is idle again.
+    permit: OwnedSemaphorePermit,
+    /// The way back to the thread, for when it is idle again.
+    inbox: Inbox,
+}
+
+trait ReadRequest: Send {
+    /// Does the work and keeps the result back; answers whether the connection is still good.
+    fn run(&mut self, connection: Result<&Connection, OpenError>) -> bool;
+    /// Tells the caller.
+    fn answer(self: Box<Self>);
+}
+
+struct TypedReadRequest<T, O> {
+    operation: Option<O>,
+    result: Option<Result<T, Failure>>,
+    reply: oneshot::Sender<Result<T, Failure>>,
+}
+
+impl<T: Send, O: FnOnce(&Connection) -> Result<T, Failure> + Send> ReadRequest for TypedReadRequest<T, O> {
+    fn run(&mut self, connection: Result<&Connection, OpenError>) -> bool {
+        // A caller who no longer waits gets no work done.
+        let Some(operation) = self.operation.take().filter(|_| !self.reply.is_closed()) else { return true };
+        let result = connection.map_err(Failure::Open).and_then(operation);
+        let is_good = !matches!(&result, Err(Failure::Sqlite(error)) if is_lost(error));
+        self.result = Some(result);
+        is_good
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(result) = self.result {
+            // The caller may have gone.
+            let _ = self.reply.send(result);
+        }
+    }
+}
 
 impl Readers {
     /// Starts the threads. Each opens its connection when it has something to read.
     pub(crate) fn start(options: &DatabaseOptions) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
-        let (sender, inbox) = channel();
-        let inbox = Arc::new(Mutex::new(inbox));
+        let idle = Arc::new(Idle::default());
         let start_one = |number: usize| {
-            let (options, inbox) = (options.clone(), inbox.clone());
+            let (inbox, work) = channel();
+            lock(&idle).push(inbox);
+            let (options, idle) = (options.clone(), Arc::downgrade(&idle));
+            let body = move || {
+                serve(&options, &work, |inbox| {
+                    if let Some(idle) = idle.upgrade() {
+                        lock(&idle).push(inbox);
+                    }
+                });
+            };
             let builder = std::thread::Builder::new().name(format!("ledger-sqlite-reader-{number}"));
-            builder.spawn(move || serve(&options, &inbox)).map_err(OpenError::Thread)
+            builder.spawn(body).map_err(OpenError::Thread)
         };
         let threads = (0..options.read_connections).map(start_one).collect::<Result<_, _>>()?;
-        Ok((Self { inbox: Mutex::new(Some(sender)), room: Semaphore::new(MAX_QUEUED_READS) }, threads))
+        Ok((Self { permits: Arc::new(Semaphore::new(options.read_connections)), idle }, threads))
     }
 
     /// Runs a read on the next free connection. `None` if the pool is closed.
@@ -43,53 +89,53 @@ impl Readers {
         &self,
         operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Option<Result<T, Failure>> {
-        let _room = self.room.acquire().await.ok()?;
+        let permit = self.permits.clone().acquire_owned().await.ok()?;
         let (reply, answer) = oneshot::channel();
-        let read: Read = Box::new(move |connection| {
-            if reply.is_closed() {
-                return true;
-            }
-            let result = connection.map_err(Failure::Open).and_then(operation);
-            let is_good = !matches!(&result, Err(Failure::Sqlite(error)) if is_lost(error));
-            let _ = reply.send(result);
-            is_good
-        });
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.send(read).ok()?;
+        let request = Box::new(TypedReadRequest { operation: Some(operation), result: None, reply });
+        let inbox = lock(&self.idle).pop()?;
+        inbox.send(Work { request, permit, inbox: inbox.clone() }).ok()?;
         answer.await.ok()
     }
 
-    /// Lets the threads end once they have served what waits.
+    /// Lets the threads end once they have done what they are at.
     pub(crate) fn close(&self) {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.permits.close();
+        lock(&self.idle).clear();
     }
 }
 
-fn serve(options: &DatabaseOptions, inbox: &Mutex<Receiver<Read>>) {
+fn serve(options: &DatabaseOptions, work: &Receiver<Work>, is_idle: impl Fn(Inbox)) {
     let mut connection = None;
-    loop {
-        let next = inbox.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(read) = next else { return };
-        let opened = match connection.take() {
-            Some(connection) => Ok(connection),
-            None => open_reader(options),
-        };
-        match opened {
+    while let Ok(Work { mut request, permit, inbox }) = work.recv() {
+        match connection.take().map_or_else(|| open_reader(options), Ok) {
             Ok(opened) => {
-                if read(Ok(&opened)) {
+                if request.run(Ok(&opened)) {
                     connection = Some(opened);
                 }
             }
             Err(error) => {
-                read(Err(error));
+                request.run(Err(error));
             }
+        }
+        // Idle before the answer: whoever reads on gets this thread again.
+        let is_open = !permit.semaphore().is_closed();
+        if is_open {
+            is_idle(inbox);
+        }
+        drop(permit);
+        request.answer();
+        if !is_open {
+            return;
         }
     }
 }
 
+fn lock(idle: &Idle) -> MutexGuard<'_, Vec<Inbox>> {
+    idle.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Whether a connection should not be used again.
 fn is_lost(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::NotADatabase)
-    )
+    let lost = [ErrorCode::SystemIoFailure, ErrorCode::CannotOpen, ErrorCode::NotADatabase];
+    error.sqlite_error_code().is_some_and(|code| lost.contains(&code))
 }

@@ -39,7 +39,7 @@ pub(crate) fn decode(row: &Row<'_>, stream: Arc<str>, filter: &Filter) -> Result
 
 /// The bytes of the payload, in place.
 pub(crate) fn payload<'r>(row: &'r Row<'_>) -> Result<&'r [u8], Failure> {
-    match row.get_ref(2)? {
+    match row.get_ref(1)? {
         ValueRef::Blob(bytes) | ValueRef::Text(bytes) => Ok(bytes),
         _ => Ok(&[]),
     }
@@ -52,15 +52,15 @@ fn attributes(row: &Row<'_>, id: i64, stream: Arc<str>) -> Field<Entry<i64, ()>>
         id,
         stream,
         payload: (),
-        order_key: text(row, 3, "order_key")?.unwrap_or_default().to_owned(),
-        dedup_key: text(row, 4, "dedup_key")?.unwrap_or_default().to_owned(),
-        schema_version: row.get(5).map_err(|error| ("schema_version", error.to_string()))?,
-        metadata: pairs(row, 6, "metadata")?,
+        order_key: text(row, 2, "order_key")?.unwrap_or_default().to_owned(),
+        dedup_key: text(row, 3, "dedup_key")?.unwrap_or_default().to_owned(),
+        schema_version: row.get(4).map_err(|error| ("schema_version", error.to_string()))?,
+        metadata: pairs(row, 5, "metadata")?,
         tags: tags(row)?,
-        annotations: pairs(row, 8, "annotations")?,
-        source_id: text(row, 9, "source_id")?.unwrap_or_default().to_owned(),
-        created_at: time(row, 10, "created_at")?.ok_or(("created_at", "it is NULL".to_owned()))?,
-        updated_at: time(row, 11, "updated_at")?,
+        annotations: pairs(row, 7, "annotations")?,
+        source_id: text(row, 8, "source_id")?.unwrap_or_default().to_owned(),
+        created_at: time(row, 9, "created_at")?.ok_or(("created_at", "it is NULL".to_owned()))?,
+        updated_at: time(row, 10, "updated_at")?,
     })
 }
 
@@ -70,7 +70,7 @@ fn text<'r>(row: &'r Row<'_>, index: usize, field: &'static str) -> Field<Option
 }
 
 fn tags(row: &Row<'_>) -> Field<Vec<String>> {
-    match text(row, 7, "tags")? {
+    match text(row, 6, "tags")? {
         None | Some("[]") => Ok(Vec::new()),
         Some(json) => parse_tags(json).map_err(|error| ("tags", error.to_string())),
     }

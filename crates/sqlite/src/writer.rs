@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use ledger_streams::StoreError;
 use rusqlite::{Connection, ErrorCode};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 use crate::OpenError;
@@ -20,6 +22,9 @@ const MAX_QUEUED_REQUESTS: usize = 4096;
 const MAX_QUEUED_KIB: usize = 256 * 1024;
 /// A transaction takes no more requests once it holds this many bytes.
 const MAX_GROUP_BYTES: usize = 16 << 20;
+
+/// How long the thread stays awake for the next request.
+const ALERT: Duration = Duration::from_micros(50);
 
 /// The way to the writer thread. It ends when the last of these is dropped.
 #[derive(Clone)]
@@ -181,7 +186,7 @@ impl WriterThread {
     }
 
     fn run(mut self) {
-        while let Some(message) = self.held_over.take().or_else(|| self.inbox.blocking_recv()) {
+        while let Some(message) = self.held_over.take().or_else(|| self.wait_for_message()) {
             match message {
                 Message::Write(first) => self.commit_group(first),
                 Message::Session(session) => self.run_session(session),
@@ -195,6 +200,20 @@ impl WriterThread {
                 }
             }
         }
+    }
+
+    /// A caller who appends one entry after the other comes back at once; falling asleep in between would cost more
+    /// than the wait.
+    fn wait_for_message(&mut self) -> Option<Message> {
+        let asked_at = Instant::now();
+        while asked_at.elapsed() < ALERT {
+            match self.inbox.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => std::thread::yield_now(),
+            }
+        }
+        self.inbox.blocking_recv()
     }
 
     /// Commits a request together with all that wait, and answers them.

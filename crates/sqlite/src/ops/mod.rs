@@ -34,7 +34,7 @@ pub(crate) struct Table {
 /// Texts of the statements that every call uses, so that they are not put together each time.
 #[derive(Debug)]
 struct Statements {
-    /// The columns of an entry, up to the conditions.
+    /// The columns of an entry, but for the stream.
     select: String,
     insert: String,
     last_id: String,
@@ -53,8 +53,8 @@ impl Table {
         let source_id = if has_source_id { "source_id" } else { "'' AS source_id" };
         let statements = Statements {
             select: format!(
-                r#"SELECT id, stream, payload, order_key, dedup_key, schema_version, metadata, tags, annotations,
-                    {source_id}, created_at, updated_at FROM "{store}" WHERE 1"#
+                r#"SELECT id, payload, order_key, dedup_key, schema_version, metadata, tags, annotations,
+                    {source_id}, created_at, updated_at"#
             ),
             insert: format!(
                 r#"INSERT INTO "{store}" (stream, payload, order_key, dedup_key, schema_version, metadata, tags,

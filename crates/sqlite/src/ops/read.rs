@@ -15,6 +15,12 @@ use crate::error::Failure;
 use crate::layout::{UNINDEXED_MARK, table_exists};
 use crate::row::{Decoded, decode, payload};
 
+/// Where a search has the column `stream`: behind those of an entry.
+const STREAM_COLUMN: usize = 11;
+
+/// Entries that a page has room for from the beginning; larger pages grow.
+const INITIAL_PAGE: usize = 1024;
+
 /// Shortest text, in characters, that an index of trigrams can find.
 const TRIGRAM: usize = 3;
 
@@ -26,7 +32,7 @@ pub(crate) fn read(
     read: &Read<i64>,
 ) -> Result<Page<i64, Bytes>, Failure> {
     let Some(stream_id) = resolve(connection, table, stream)? else { return Ok(Page::empty()) };
-    let mut select = Select::new(table, read);
+    let mut select = Select::new(table, read, "");
     select.and("stream = ?", Value::Text(stream_id.into_owned()));
     let name: Arc<str> = stream.into();
     select.page(connection, read, |_| Ok(name.clone()), |_| Ok(true))
@@ -40,7 +46,7 @@ pub(crate) fn search(
     query: &str,
     read: &Read<i64>,
 ) -> Result<Page<i64, Bytes>, Failure> {
-    let mut select = Select::new(table, read);
+    let mut select = Select::new(table, read, ", stream");
     if let Some(stream) = stream {
         let Some(stream_id) = resolve(connection, table, stream)? else { return Ok(Page::empty()) };
         select.and("stream = ?", Value::Text(stream_id.into_owned()));
@@ -82,7 +88,7 @@ fn stream_of(
     row: &Row<'_>,
     names: &mut HashMap<String, Arc<str>>,
 ) -> Result<Arc<str>, Failure> {
-    let stream_id = row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?;
+    let stream_id = row.get_ref(STREAM_COLUMN)?.as_str().map_err(rusqlite::Error::from)?;
     if table.names == StreamNames::Direct || names.contains_key(stream_id) {
         return Ok(shared(names, stream_id));
     }
@@ -109,8 +115,10 @@ struct Select {
 }
 
 impl Select {
-    fn new(table: &Table, read: &Read<i64>) -> Self {
-        let mut select = Self { sql: table.statements.select.clone(), values: Vec::new(), order: read.order };
+    /// The columns of an entry and further ones, with the conditions that every read has.
+    fn new(table: &Table, read: &Read<i64>, further_columns: &str) -> Self {
+        let sql = format!(r#"{}{further_columns} FROM "{}" WHERE 1"#, table.statements.select, table.store);
+        let mut select = Self { sql, values: Vec::new(), order: read.order };
         if let Some(after) = read.after {
             let condition = if read.order == Order::Ascending { "id > ?" } else { "id < ?" };
             select.and(condition, Value::Integer(after));
@@ -140,6 +148,7 @@ impl Select {
         let mut statement = connection.prepare_cached(&self.sql)?;
         let mut rows = statement.query(params_from_iter(self.values))?;
         let mut page = Page::empty();
+        page.entries.reserve(read.limit.min(INITIAL_PAGE));
         let mut bytes: usize = 0;
         while let Some(row) = rows.next()? {
             if !matches(row)? {

@@ -1,0 +1,275 @@
+//! `cargo xtask bench streams`: what the streams on SQLite reach, measured against bare `rusqlite` in the same run.
+//!
+//! Every case prints our figure, the calibration figure and their ratio, and all are written as JSON to
+//! `target/bench-streams.json`. The disk, the processor and their moods are in both figures, so ratios compare across
+//! machines; absolute figures do not.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measuring program")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
+    reason = "a measuring program"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use ledger_sqlite::SqliteStore;
+use ledger_streams::{Append, Expect, Position, Read, Store, Stream};
+
+mod bare;
+mod import;
+mod report;
+mod support;
+use report::Report;
+use support::{folder, payload};
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let mut report = Report::new("streams");
+    let cases: &[(&str, &dyn Fn(&mut Report))] = &[
+        ("callers", &|report| {
+            for callers in [64, 1024] {
+                runtime.block_on(concurrent_callers(report, callers));
+            }
+        }),
+        ("single", &|report| runtime.block_on(single_caller(report))),
+        ("batches", &|report| runtime.block_on(batches(report))),
+        ("pages", &|report| runtime.block_on(pages(report))),
+        ("latency", &|report| runtime.block_on(subscriber_latency(report))),
+        ("handles", &|report| runtime.block_on(handles(report))),
+        ("growth", &|report| runtime.block_on(growth(report))),
+        ("import", &import::import),
+    ];
+    for (name, case) in cases {
+        if only.is_empty() || only == *name {
+            case(report_progress(&mut report, name));
+        }
+    }
+    report.write();
+}
+
+fn report_progress<'r>(report: &'r mut Report, name: &str) -> &'r mut Report {
+    eprintln!("… {name}");
+    report
+}
+
+async fn open(path: &Path) -> SqliteStore {
+    SqliteStore::open(path).build().await.unwrap()
+}
+
+/// Best of three: the machine's noise only ever slows down.
+const ROUNDS: usize = 3;
+
+async fn concurrent_callers(report: &mut Report, callers: usize) {
+    let duration = Duration::from_secs(3);
+    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        let folder = folder();
+        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), callers, duration));
+        let store = open(&folder.path().join("ours.db")).await;
+        ours = ours.max(appends_per_second(&store, callers, duration).await);
+        store.database().close().await;
+    }
+    let name = format!("{callers} concurrent callers, 256-byte entries, synced");
+    report.rate(&name, ours, &format!("bare loop, transactions of {callers}"), theirs, 0.6);
+}
+
+async fn appends_per_second(store: &SqliteStore, callers: usize, duration: Duration) -> f64 {
+    let appended = Arc::new(AtomicU64::new(0));
+    let start = Instant::now();
+    let tasks: Vec<_> = (0..callers)
+        .map(|_| {
+            let (store, appended) = (store.clone(), appended.clone());
+            tokio::spawn(async move {
+                while start.elapsed() < duration {
+                    store.append("bench", vec![Append::new(payload())], Expect::Any).await.unwrap();
+                    appended.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    appended.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
+}
+
+async fn single_caller(report: &mut Report) {
+    let duration = Duration::from_secs(3);
+    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        let folder = folder();
+        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), 1, duration));
+        let store = open(&folder.path().join("ours.db")).await;
+        ours = ours.max(appends_per_second(&store, 1, duration).await);
+        store.database().close().await;
+    }
+    report.rate(
+        "one caller, 256-byte entries, synced",
+        ours,
+        "bare loop, one synced commit per row",
+        theirs,
+        0.9,
+    );
+}
+
+async fn batches(report: &mut Report) {
+    const BATCH: usize = 1000;
+    let duration = Duration::from_secs(4);
+    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        let folder = folder();
+        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), BATCH, duration));
+        let store = open(&folder.path().join("ours.db")).await;
+        let (start, mut appended) = (Instant::now(), 0);
+        while start.elapsed() < duration {
+            let batch = (0..BATCH).map(|_| Append::new(payload())).collect();
+            appended += store.append("bench", batch, Expect::Any).await.unwrap().len();
+        }
+        ours = ours.max(appended as f64 / start.elapsed().as_secs_f64());
+        store.database().close().await;
+    }
+    report.rate("batches of 1,000, synced", ours, "bare loop, transactions of 1,000", theirs, 0.8);
+}
+
+async fn pages(report: &mut Report) {
+    let folder = folder();
+    let path = folder.path().join("pages.db");
+    let store = open(&path).await;
+    fill(&store, 200_000).await;
+    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        theirs = theirs.max(bare::rows_per_second(&path, Duration::from_secs(2)));
+        let (start, mut rows, mut after) = (Instant::now(), 0_u64, 0);
+        while start.elapsed() < Duration::from_secs(2) {
+            let page = store.read("bench", &Read::new().after(after).limit(1000)).await.unwrap();
+            rows += page.len() as u64;
+            after = page.next.filter(|_| page.more).unwrap_or(0);
+        }
+        ours = ours.max(rows as f64 / start.elapsed().as_secs_f64());
+    }
+    report.rate("read, pages of 1,000", ours, "bare query of the same rows", theirs, 0.7);
+    store.database().close().await;
+}
+
+async fn fill(store: &SqliteStore, entries: usize) {
+    let mut left = entries;
+    while left > 0 {
+        let batch = left.min(10_000);
+        let entries = (0..batch).map(|_| Append::new(payload())).collect();
+        left -= store.append("bench", entries, Expect::Any).await.unwrap().len();
+    }
+}
+
+async fn subscriber_latency(report: &mut Report) {
+    let folder = folder();
+    let store = open(&folder.path().join("latency.db")).await;
+    let mut live = store.capabilities().subscribe.unwrap().subscribe("bench", Position::Now).await.unwrap();
+    let received = tokio::spawn(async move {
+        let mut times = Vec::new();
+        while let Some(entry) = live.next_entry().await.unwrap() {
+            if entry.payload.is_empty() {
+                break;
+            }
+            times.push(Instant::now());
+        }
+        times
+    });
+    let mut committed = Vec::new();
+    for _ in 0..2000 {
+        store.append("bench", vec![Append::new(payload())], Expect::Any).await.unwrap();
+        committed.push(Instant::now());
+        tokio::time::sleep(Duration::from_micros(500)).await;
+    }
+    store.append("bench", vec![Append::new(Bytes::new())], Expect::Any).await.unwrap();
+    let received = received.await.unwrap();
+    let mut latencies: Vec<Duration> = received
+        .iter()
+        .zip(&committed)
+        .map(|(received, committed)| received.saturating_duration_since(*committed))
+        .collect();
+    latencies.sort();
+    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
+    report.at_most("commit to subscriber, median (µs)", at(0.5), 1000.0);
+    report.fact("commit to subscriber, p99 (µs)", at(0.99));
+    store.database().close().await;
+}
+
+async fn handles(report: &mut Report) {
+    const STREAMS: usize = 10_000;
+    let folder = folder();
+    let store = open(&folder.path().join("handles.db")).await;
+    let use_all = async || {
+        let streams: Vec<_> =
+            (0..STREAMS).map(|number| Stream::<String, _>::json(&store, format!("user-{number}"))).collect();
+        for stream in &streams {
+            stream.read(Read::new().limit(1)).await.unwrap();
+        }
+        support::resident_bytes()
+    };
+    use_all().await;
+    let before = support::resident_bytes();
+    let held = use_all().await;
+    for _ in 0..5 {
+        use_all().await;
+    }
+    let after = support::resident_bytes();
+    report.fact("memory per open stream (bytes)", held.saturating_sub(before) as f64 / STREAMS as f64);
+    report.fact("size of a stream handle itself (bytes)", size_of::<Stream<String, &SqliteStore>>() as f64);
+    report.at_most(
+        "growth after 50,000 streams were used and dropped (KiB)",
+        after.saturating_sub(before) as f64 / 1024.0,
+        1024.0,
+    );
+    store.database().close().await;
+}
+
+async fn growth(report: &mut Report) {
+    let large: usize =
+        std::env::var("LEDGER_BENCH_ENTRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
+    let folder = folder();
+    let store = open(&folder.path().join("growth.db")).await;
+    fill(&store, 10_000).await;
+    let small = measure_at(&store).await;
+    fill(&store, large - 10_000).await;
+    let full = measure_at(&store).await;
+    report.rate(&format!("append rate at {large} entries"), full.0, "append rate at 10,000", small.0, 0.7);
+    report.rate(
+        &format!("page read in the middle of {large} entries (rows/s)"),
+        full.1,
+        "at 10,000",
+        small.1,
+        0.7,
+    );
+    let start = Instant::now();
+    let counted = store.count("bench").await.unwrap();
+    report.fact(&format!("count of {counted} entries (ms)"), start.elapsed().as_secs_f64() * 1e3);
+    store.database().close().await;
+}
+
+/// Appends per second in batches of 1,000, and rows per second of pages in the middle.
+async fn measure_at(store: &SqliteStore) -> (f64, f64) {
+    let last = store.read("bench", &Read::new().descending().limit(1)).await.unwrap()[0].id;
+    let (mut appends, mut reads): (f64, f64) = (0.0, 0.0);
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for _ in 0..5 {
+            store
+                .append("bench", (0..1000).map(|_| Append::new(payload())).collect(), Expect::Any)
+                .await
+                .unwrap();
+        }
+        appends = appends.max(5000.0 / start.elapsed().as_secs_f64());
+        let (start, mut rows) = (Instant::now(), 0);
+        for _ in 0..20 {
+            rows += store.read("bench", &Read::new().after(last / 2).limit(1000)).await.unwrap().len();
+        }
+        reads = reads.max(rows as f64 / start.elapsed().as_secs_f64());
+    }
+    (appends, reads)
+}
