@@ -76,13 +76,14 @@ fn open_immutable(options: &DatabaseOptions) -> Option<Result<Connection, OpenEr
 }
 
 fn configure(connection: &Connection, options: &DatabaseOptions) -> Result<(), OpenError> {
-    connection.busy_timeout(options.busy_timeout)?;
-    connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
-    connection.pragma_update(None, "cache_size", PAGE_CACHE_KIB.saturating_neg())?;
-    // The first access to the file: tells whether it is a database at all.
-    connection
-        .query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
-        .map_err(|error| cannot_open(options, error))
+    let configured = || {
+        connection.busy_timeout(options.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(PREPARED_STATEMENTS);
+        connection.pragma_update(None, "cache_size", PAGE_CACHE_KIB.saturating_neg())?;
+        // The first access to the file: tells whether it is a database at all.
+        connection.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))
+    };
+    configured().map_err(|error| cannot_open(options, error))
 }
 
 /// The file of the write-ahead log of a database.

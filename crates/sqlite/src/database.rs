@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::thread::JoinHandle;
 
 use ledger_streams::{StoreError, StoreName};
 use rusqlite::Connection;
@@ -30,7 +29,8 @@ struct Inner {
     readers: Readers,
     bells: Arc<Bells>,
     foreign_watch: OnceLock<Option<ForeignWatch>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Comes when all threads have ended.
+    ended: Mutex<Option<oneshot::Receiver<()>>>,
 }
 
 impl std::fmt::Debug for Database {
@@ -47,11 +47,10 @@ impl Database {
 
     pub(crate) async fn connect(options: DatabaseOptions) -> Result<Self, OpenError> {
         let bells = Arc::new(Bells::default());
-        let (writer, writer_thread) = Writer::start(options.clone(), bells.clone()).await?;
-        let (readers, mut threads) = Readers::start(&options)?;
-        threads.push(writer_thread);
-        let (foreign_watch, threads) = (OnceLock::new(), Mutex::new(threads));
-        Ok(Self { inner: Arc::new(Inner { options, writer, readers, bells, foreign_watch, threads }) })
+        let (readers, reader_threads) = Readers::start(&options)?;
+        let (writer, ended) = Writer::start(options.clone(), bells.clone(), reader_threads).await?;
+        let (foreign_watch, ended) = (OnceLock::new(), Mutex::new(Some(ended)));
+        Ok(Self { inner: Arc::new(Inner { options, writer, readers, bells, foreign_watch, ended }) })
     }
 
     /// Settings for opening a store, that is a table, of this database.
@@ -80,21 +79,13 @@ impl Database {
     /// Finishes the writes under way, writes the log back into the file and ends the threads. Every later operation
     /// on its stores fails with [`StoreError::Closed`].
     pub async fn close(&self) {
-        let (done, is_done) = oneshot::channel();
-        if self.inner.writer.send(Message::Close(done)).await.is_some() {
-            let _ = is_done.await;
-        }
         self.inner.readers.close();
+        let _ = self.inner.writer.send(Message::Close).await;
+        let ended = self.inner.ended.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(ended) = ended {
+            let _ = ended.await;
+        }
         self.inner.bells.close();
-        let threads = std::mem::take(&mut *self.inner.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        let (joined, all_joined) = oneshot::channel();
-        std::thread::spawn(move || {
-            for thread in threads {
-                let _ = thread.join();
-            }
-            let _ = joined.send(());
-        });
-        let _ = all_joined.await;
     }
 
     /// Makes or checks a store's tables; answers whether they have the column `source_id`.

@@ -5,10 +5,10 @@
 //! missing (network file systems, exhausted watches).
 
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use notify::{RecursiveMode, Watcher};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher};
 
 use crate::writer::Writer;
 
@@ -19,44 +19,57 @@ const COALESCE: Duration = Duration::from_millis(2);
 
 /// Keeps the watching thread alive.
 pub(crate) struct ForeignWatch {
-    _stop: Sender<()>,
+    inbox: Sender<Hint>,
+}
+
+enum Hint {
+    FilesChanged,
+    Stop,
 }
 
 impl ForeignWatch {
     /// Starts watching on behalf of a writer, until it is dropped.
     pub(crate) fn start(database: &Path, writer: Writer) -> std::io::Result<Self> {
-        let (sender, hints) = channel();
-        let hint = sender.clone();
-        let watcher = notify::recommended_watcher(move |_| {
-            let _ = hint.send(());
-        });
-        let folder =
-            database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let watching = watcher.and_then(|mut watcher| {
-            watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            Ok(watcher)
-        });
-        let watching = watching
-            .inspect_err(
-                |error| tracing::warn!(%error, "no hints of writes by other processes; looking instead"),
-            )
-            .ok();
-        let (stop, stopped) = channel::<()>();
+        let (inbox, hints) = channel();
+        let watching = watch_files(database, inbox.clone()).inspect_err(
+            |error| tracing::warn!(%error, "no hints of writes by other processes; looking instead"),
+        );
         let body = move || {
             let _watching = watching;
-            loop {
-                if matches!(hints.recv_timeout(RESCAN), Err(RecvTimeoutError::Disconnected)) {
-                    return;
-                }
-                if matches!(stopped.recv_timeout(COALESCE), Err(RecvTimeoutError::Disconnected)) {
-                    return;
-                }
-                while hints.try_recv().is_ok() {}
-                writer.look_for_foreign_writes();
-            }
+            serve(&hints, &writer);
         };
         std::thread::Builder::new().name("ledger-sqlite-watch".to_owned()).spawn(body)?;
-        drop(sender);
-        Ok(Self { _stop: stop })
+        Ok(Self { inbox })
+    }
+}
+
+impl Drop for ForeignWatch {
+    fn drop(&mut self) {
+        let _ = self.inbox.send(Hint::Stop);
+    }
+}
+
+fn watch_files(database: &Path, inbox: Sender<Hint>) -> notify::Result<RecommendedWatcher> {
+    let folder = database.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut watcher = notify::recommended_watcher(move |_| {
+        let _ = inbox.send(Hint::FilesChanged);
+    })?;
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}
+
+fn serve(hints: &Receiver<Hint>, writer: &Writer) {
+    loop {
+        match hints.recv_timeout(RESCAN) {
+            Ok(Hint::FilesChanged) => std::thread::sleep(COALESCE),
+            Err(RecvTimeoutError::Timeout) => {}
+            Ok(Hint::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+        }
+        while let Ok(hint) = hints.try_recv() {
+            if matches!(hint, Hint::Stop) {
+                return;
+            }
+        }
+        writer.look_for_foreign_writes();
     }
 }

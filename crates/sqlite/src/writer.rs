@@ -42,7 +42,7 @@ pub(crate) enum Message {
     /// Another process may have written: look, and wake subscribers.
     LookForForeignWrites,
     /// Finish what was asked for before this, then stop.
-    Close(oneshot::Sender<()>),
+    Close,
 }
 
 /// A write with its caller waiting.
@@ -108,30 +108,38 @@ impl CommitError {
 }
 
 impl Writer {
-    /// Starts the thread and opens its connection.
+    /// Starts the thread and opens its connection. The thread outlives the readers: only the last connection to
+    /// close can write the log back into the file.
     pub(crate) async fn start(
         options: DatabaseOptions,
         bells: Arc<Bells>,
-    ) -> Result<(Self, JoinHandle<()>), OpenError> {
+        readers: Vec<JoinHandle<()>>,
+    ) -> Result<(Self, oneshot::Receiver<()>), OpenError> {
         let (sender, inbox) = mpsc::channel(MAX_QUEUED_REQUESTS);
         let (opened, is_open) = oneshot::channel();
+        let (ended, has_ended) = oneshot::channel();
         let body = move || match open_writer(&options) {
             Ok(connection) => {
                 let _ = opened.send(Ok(()));
-                WriterThread::new(connection, options, inbox, bells).run();
+                let connection = WriterThread::new(connection, options, inbox, bells).run();
+                for reader in readers {
+                    let _ = reader.join();
+                }
+                drop(connection);
+                let _ = ended.send(());
             }
             Err(error) => {
                 let _ = opened.send(Err(error));
             }
         };
         let builder = std::thread::Builder::new().name("ledger-sqlite-writer".to_owned());
-        let thread = builder.spawn(body).map_err(OpenError::Thread)?;
+        builder.spawn(body).map_err(OpenError::Thread)?;
         match is_open.await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(error),
             Err(_) => return Err(OpenError::Thread(std::io::Error::other("the writer thread ended"))),
         }
-        Ok((Self { inbox: sender, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)) }, thread))
+        Ok((Self { inbox: sender, room: Arc::new(Semaphore::new(MAX_QUEUED_KIB)) }, has_ended))
     }
 
     /// Runs an operation in the next transaction and waits until it is durable. `None` if the thread has stopped.
@@ -185,21 +193,17 @@ impl WriterThread {
         Self { connection, options, inbox, held_over: None, bells, data_version }
     }
 
-    fn run(mut self) {
+    /// Serves until it is told to stop or nobody can ask for anything any more; hands back the connection.
+    fn run(mut self) -> Connection {
         while let Some(message) = self.held_over.take().or_else(|| self.wait_for_message()) {
             match message {
                 Message::Write(first) => self.commit_group(first),
                 Message::Session(session) => self.run_session(session),
                 Message::LookForForeignWrites => self.look_for_foreign_writes(),
-                Message::Close(done) => {
-                    // Nothing may be left behind that looks as if it were waiting.
-                    self.inbox.close();
-                    drop(self.connection);
-                    let _ = done.send(());
-                    return;
-                }
+                Message::Close => break,
             }
         }
+        self.connection
     }
 
     /// A caller who appends one entry after the other comes back at once; falling asleep in between would cost more
