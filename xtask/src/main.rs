@@ -1,1 +1,85 @@
-fn main() {}
+//! Developer commands. `cargo xtask` lists them.
+//!
+//! This program depends on nothing, so that it runs at once on a machine that has built nothing yet.
+
+use std::process::{Command, ExitCode};
+use std::time::Instant;
+
+const USAGE: &str = "\
+cargo xtask test            everything that must hold before a change lands: format, lints, tests, documentation
+cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
+                            callers, single, batches, pages, latency, handles, growth, import
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match arguments.as_slice() {
+        ["test"] => test(),
+        ["bench", "streams", cases @ ..] => bench("streams", cases),
+        _ => Err(USAGE.to_owned()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The steps of CI, in the order of their speed.
+fn test() -> Result<(), String> {
+    install_components()?;
+    let started = Instant::now();
+    run("format", cargo(&["fmt", "--all", "--check"]))?;
+    let clippy = ["clippy", "--workspace", "--all-targets", "--all-features", "--", "--deny", "warnings"];
+    run("lints", cargo(&clippy))?;
+    run(
+        "streams without features",
+        cargo(&["check", "--package", "ledger-streams", "--no-default-features"]),
+    )?;
+    run("tests", cargo(&["test", "--workspace", "--all-features"]))?;
+    let mut documentation = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
+    documentation.env("RUSTDOCFLAGS", "--deny warnings");
+    run("documentation", documentation)?;
+    eprintln!("xtask: all passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn bench(name: &str, cases: &[&str]) -> Result<(), String> {
+    let mut command = cargo(&["bench", "--package", "ledger", "--bench", name, "--"]);
+    command.args(cases);
+    run("bench", command)
+}
+
+/// What the steps need beyond a bare toolchain.
+fn install_components() -> Result<(), String> {
+    for (component, subcommand) in [("rustfmt", "fmt"), ("clippy", "clippy")] {
+        let found = cargo(&[subcommand, "--version"]).output().is_ok_and(|output| output.status.success());
+        if !found {
+            let mut rustup = Command::new("rustup");
+            rustup.args(["component", "add", component]);
+            run("install", rustup)?;
+        }
+    }
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    command.args(arguments);
+    command
+}
+
+fn run(step: &str, mut command: Command) -> Result<(), String> {
+    let shown = format!("{command:?}").replace('"', "");
+    eprintln!("xtask: {step}: {shown}");
+    let started = Instant::now();
+    let status = command.status().map_err(|error| format!("xtask: {step}: cannot run {shown}: {error}"))?;
+    if !status.success() {
+        return Err(format!("xtask: {step} failed ({status}): {shown}"));
+    }
+    eprintln!("xtask: {step}: passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
