@@ -30,26 +30,60 @@ fn open(path: &Path) -> Connection {
     connection
 }
 
-/// Rows per second of a loop that inserts in synced transactions of a size.
-pub fn appends_per_second(path: &Path, transaction: usize, duration: Duration) -> f64 {
+/// A database with our schema.
+fn create(path: &Path) -> Connection {
+    // The schema is asked of a store of ours, which needs a runtime of its own.
     let schema = std::thread::spawn(schema).join().unwrap();
-    let mut connection = open(path);
+    let connection = open(path);
     connection.execute_batch(&schema).unwrap();
-    let (start, mut rows) = (Instant::now(), 0_u64);
-    while start.elapsed() < duration {
-        let transaction_ = connection.transaction().unwrap();
-        {
-            let mut insert = transaction_
-                .prepare_cached("INSERT INTO ledger_entries (stream, payload, order_key, dedup_key, schema_version, tags) VALUES (?1, ?2, '', '', 1, '[]')")
-                .unwrap();
-            for _ in 0..transaction {
-                insert.execute(params!["bench", &payload()[..]]).unwrap();
-                rows += 1;
-            }
-        }
-        transaction_.commit().unwrap();
+    connection
+}
+
+fn write_transaction(connection: &mut Connection, rows: u64) {
+    let transaction = connection.transaction().unwrap();
+    let mut insert = transaction
+        .prepare_cached(
+            "INSERT INTO ledger_entries (stream, payload, order_key, dedup_key, schema_version, tags)
+            VALUES (?1, ?2, '', '', 1, '[]')",
+        )
+        .unwrap();
+    for _ in 0..rows {
+        insert.execute(params!["bench", &payload()[..]]).unwrap();
     }
-    rows as f64 / start.elapsed().as_secs_f64()
+    drop(insert);
+    transaction.commit().unwrap();
+}
+
+/// A loop that inserts in synced transactions of a size.
+pub(crate) struct Appends {
+    connection: Connection,
+    transaction: u64,
+}
+
+impl Appends {
+    pub(crate) fn new(path: &Path, transaction: usize) -> Self {
+        Self { connection: create(path), transaction: transaction as u64 }
+    }
+
+    /// Rows per second.
+    pub(crate) fn run(&mut self, duration: Duration) -> f64 {
+        let (start, mut rows) = (Instant::now(), 0);
+        while start.elapsed() < duration {
+            write_transaction(&mut self.connection, self.transaction);
+            rows += self.transaction;
+        }
+        rows as f64 / start.elapsed().as_secs_f64()
+    }
+}
+
+/// How long it takes to write a number of rows.
+pub(crate) fn rows_in_transactions(path: &Path, rows: u64, transaction: u64) -> Duration {
+    let mut connection = create(path);
+    let start = Instant::now();
+    for first in (0..rows).step_by(transaction as usize) {
+        write_transaction(&mut connection, transaction.min(rows - first));
+    }
+    start.elapsed()
 }
 
 /// What a program that reads rows into values of its own would have.
@@ -70,7 +104,7 @@ struct Row {
 }
 
 /// Rows per second of a query for pages of 1,000.
-pub fn rows_per_second(path: &Path, duration: Duration) -> f64 {
+pub(crate) fn rows_per_second(path: &Path, duration: Duration) -> f64 {
     let connection = open(path);
     let mut select = connection
         .prepare(

@@ -31,7 +31,8 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let mut report = Report::new("streams");
-    let cases: &[(&str, &dyn Fn(&mut Report))] = &[
+    type Case<'c> = (&'c str, &'c dyn Fn(&mut Report));
+    let cases: &[Case<'_>] = &[
         ("callers", &|report| {
             for callers in [64, 1024] {
                 runtime.block_on(concurrent_callers(report, callers));
@@ -47,46 +48,65 @@ fn main() {
     ];
     for (name, case) in cases {
         if only.is_empty() || only == *name {
-            case(report_progress(&mut report, name));
+            eprintln!("… {name}");
+            case(&mut report);
         }
     }
     report.write();
-}
-
-fn report_progress<'r>(report: &'r mut Report, name: &str) -> &'r mut Report {
-    eprintln!("… {name}");
-    report
 }
 
 async fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path).build().await.unwrap()
 }
 
-/// Best of three: the machine's noise only ever slows down.
-const ROUNDS: usize = 3;
+/// Short slices of ours and of the calibration take turns, so that the machine's moods fall on both; the median of
+/// their ratios is what counts.
+const ROUNDS: usize = 9;
+const SLICE: Duration = Duration::from_millis(500);
+
+/// Rates of both, and the median ratio, as (ours, theirs) with ours = theirs × median ratio.
+fn settle(mut rounds: Vec<(f64, f64)>) -> (f64, f64) {
+    rounds.sort_by(|left, right| (left.0 / left.1).total_cmp(&(right.0 / right.1)));
+    rounds[rounds.len() / 2]
+}
 
 async fn concurrent_callers(report: &mut Report, callers: usize) {
-    let duration = Duration::from_secs(3);
-    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
-    for _ in 0..ROUNDS {
-        let folder = folder();
-        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), callers, duration));
-        let store = open(&folder.path().join("ours.db")).await;
-        ours = ours.max(appends_per_second(&store, callers, duration).await);
-        store.database().close().await;
-    }
+    let (ours, theirs) = settle(append_rounds(callers, callers).await);
     let name = format!("{callers} concurrent callers, 256-byte entries, synced");
     report.rate(&name, ours, &format!("bare loop, transactions of {callers}"), theirs, 0.6);
 }
 
-async fn appends_per_second(store: &SqliteStore, callers: usize, duration: Duration) -> f64 {
+async fn single_caller(report: &mut Report) {
+    let (ours, theirs) = settle(append_rounds(1, 1).await);
+    report.rate(
+        "one caller, 256-byte entries, synced",
+        ours,
+        "bare loop, one synced commit per row",
+        theirs,
+        0.9,
+    );
+}
+
+async fn append_rounds(callers: usize, transaction: usize) -> Vec<(f64, f64)> {
+    let folder = folder();
+    let mut bare = bare::Appends::new(&folder.path().join("bare.db"), transaction);
+    let store = open(&folder.path().join("ours.db")).await;
+    let mut rounds = Vec::new();
+    for _ in 0..ROUNDS {
+        rounds.push((appends_per_second(&store, callers).await, bare.run(SLICE)));
+    }
+    store.database().close().await;
+    rounds
+}
+
+async fn appends_per_second(store: &SqliteStore, callers: usize) -> f64 {
     let appended = Arc::new(AtomicU64::new(0));
     let start = Instant::now();
     let tasks: Vec<_> = (0..callers)
         .map(|_| {
             let (store, appended) = (store.clone(), appended.clone());
             tokio::spawn(async move {
-                while start.elapsed() < duration {
+                while start.elapsed() < SLICE {
                     store.append("bench", vec![Append::new(payload())], Expect::Any).await.unwrap();
                     appended.fetch_add(1, Ordering::Relaxed);
                 }
@@ -99,42 +119,23 @@ async fn appends_per_second(store: &SqliteStore, callers: usize, duration: Durat
     appended.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
-async fn single_caller(report: &mut Report) {
-    let duration = Duration::from_secs(3);
-    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
-    for _ in 0..ROUNDS {
-        let folder = folder();
-        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), 1, duration));
-        let store = open(&folder.path().join("ours.db")).await;
-        ours = ours.max(appends_per_second(&store, 1, duration).await);
-        store.database().close().await;
-    }
-    report.rate(
-        "one caller, 256-byte entries, synced",
-        ours,
-        "bare loop, one synced commit per row",
-        theirs,
-        0.9,
-    );
-}
-
 async fn batches(report: &mut Report) {
     const BATCH: usize = 1000;
-    let duration = Duration::from_secs(4);
-    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    let folder = folder();
+    let mut bare = bare::Appends::new(&folder.path().join("bare.db"), BATCH);
+    let store = open(&folder.path().join("ours.db")).await;
+    let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let folder = folder();
-        theirs = theirs.max(bare::appends_per_second(&folder.path().join("bare.db"), BATCH, duration));
-        let store = open(&folder.path().join("ours.db")).await;
         let (start, mut appended) = (Instant::now(), 0);
-        while start.elapsed() < duration {
+        while start.elapsed() < SLICE {
             let batch = (0..BATCH).map(|_| Append::new(payload())).collect();
             appended += store.append("bench", batch, Expect::Any).await.unwrap().len();
         }
-        ours = ours.max(appended as f64 / start.elapsed().as_secs_f64());
-        store.database().close().await;
+        rounds.push((appended as f64 / start.elapsed().as_secs_f64(), bare.run(SLICE)));
     }
+    let (ours, theirs) = settle(rounds);
     report.rate("batches of 1,000, synced", ours, "bare loop, transactions of 1,000", theirs, 0.8);
+    store.database().close().await;
 }
 
 async fn pages(report: &mut Report) {
@@ -142,17 +143,17 @@ async fn pages(report: &mut Report) {
     let path = folder.path().join("pages.db");
     let store = open(&path).await;
     fill(&store, 200_000).await;
-    let (mut ours, mut theirs): (f64, f64) = (0.0, 0.0);
+    let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        theirs = theirs.max(bare::rows_per_second(&path, Duration::from_secs(2)));
         let (start, mut rows, mut after) = (Instant::now(), 0_u64, 0);
-        while start.elapsed() < Duration::from_secs(2) {
+        while start.elapsed() < SLICE {
             let page = store.read("bench", &Read::new().after(after).limit(1000)).await.unwrap();
             rows += page.len() as u64;
             after = page.next.filter(|_| page.more).unwrap_or(0);
         }
-        ours = ours.max(rows as f64 / start.elapsed().as_secs_f64());
+        rounds.push((rows as f64 / start.elapsed().as_secs_f64(), bare::rows_per_second(&path, SLICE)));
     }
+    let (ours, theirs) = settle(rounds);
     report.rate("read, pages of 1,000", ours, "bare query of the same rows", theirs, 0.7);
     store.database().close().await;
 }

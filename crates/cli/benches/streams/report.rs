@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 /// The figures of a run.
-pub struct Report {
+pub(crate) struct Report {
     name: &'static str,
     lines: Vec<serde_json::Value>,
 }
 
 impl Report {
-    pub fn new(name: &'static str) -> Self {
+    pub(crate) fn new(name: &'static str) -> Self {
         Self { name, lines: Vec::new() }
     }
 
     /// A rate per second beside its calibration; the bar is the smallest ratio that is good.
-    pub fn rate(&mut self, case: &str, ours: f64, calibration: &str, theirs: f64, bar: f64) {
+    pub(crate) fn rate(&mut self, case: &str, ours: f64, calibration: &str, theirs: f64, bar: f64) {
         let ratio = ours / theirs;
         let verdict = if ratio >= bar { "ok" } else { "BELOW" };
         println!(
@@ -26,20 +26,20 @@ impl Report {
     }
 
     /// A figure with an upper bound.
-    pub fn at_most(&mut self, case: &str, ours: f64, bar: f64) {
+    pub(crate) fn at_most(&mut self, case: &str, ours: f64, bar: f64) {
         let verdict = if ours <= bar { "ok" } else { "ABOVE" };
         println!("{case}: {ours:.1} (bar {bar}: {verdict})");
         self.lines.push(serde_json::json!({ "case": case, "ours": ours, "bar": bar }));
     }
 
     /// A figure without a bound.
-    pub fn fact(&mut self, case: &str, ours: f64) {
+    pub(crate) fn fact(&mut self, case: &str, ours: f64) {
         println!("{case}: {ours:.1}");
         self.lines.push(serde_json::json!({ "case": case, "ours": ours }));
     }
 
     /// Writes all figures as JSON.
-    pub fn write(&self) {
+    pub(crate) fn write(&self) {
         let target = std::env::var("CARGO_TARGET_DIR")
             .unwrap_or_else(|_| format!("{}/../../target", env!("CARGO_MANIFEST_DIR")));
         let path = format!("{target}/bench-{}.json", self.name);
