@@ -10,6 +10,8 @@ pub const MAX_PAGE_ENTRIES: usize = 100_000;
 pub const MAX_PAGE_BYTES: usize = 64 << 20;
 /// Most bytes of one payload.
 pub const MAX_PAYLOAD_BYTES: usize = 64 << 20;
+/// Most bytes of one payload before compression and after decompression.
+pub const MAX_DECOMPRESSED_BYTES: usize = 64 << 20;
 /// Most entries in one append.
 pub const MAX_BATCH_ENTRIES: usize = 100_000;
 /// Most bytes of payloads and attributes in one append.

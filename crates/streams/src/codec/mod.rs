@@ -5,7 +5,7 @@
 //! | [`Json`] | compact JSON text | `json` (default) |
 //! | `MessagePack` | MessagePack, structs as maps | `msgpack` |
 //! | `Protobuf` | a `prost` message | `protobuf` |
-//! | `Zstd<C>` | what `C` makes, compressed | `zstd` |
+//! | `Zstd<C>` | what `C` writes, compressed | `zstd` |
 //!
 //! A codec of your own is two functions:
 //!
@@ -40,7 +40,7 @@ pub use msgpack::MessagePack;
 #[cfg(feature = "protobuf")]
 pub use protobuf::Protobuf;
 #[cfg(feature = "zstd")]
-pub use zstd::Zstd;
+pub use zstd::{InvalidCompressionLevel, Zstd, ZstdError};
 
 /// What a codec reports; the typed stream adds which entry it was.
 pub type CodecError = Box<dyn std::error::Error + Send + Sync>;
@@ -58,4 +58,21 @@ pub trait Codec<T, P>: Send + Sync {
     /// # Errors
     /// If the payload is not an encoding of a `T`.
     fn decode(&self, payload: &P) -> Result<T, CodecError>;
+
+    /// Takes off what is wrapped around the encoded value (compression), so that upcasters see the value itself.
+    /// Only a codec around another one has something to do here.
+    ///
+    /// # Errors
+    /// If the wrapping is broken.
+    fn unpack(&self, payload: P) -> Result<P, CodecError> {
+        Ok(payload)
+    }
+
+    /// Decodes a payload after [`unpack`](Codec::unpack) and upcasters.
+    ///
+    /// # Errors
+    /// If the payload is not an encoding of a `T`.
+    fn decode_unpacked(&self, payload: &P) -> Result<T, CodecError> {
+        self.decode(payload)
+    }
 }
