@@ -89,7 +89,7 @@ pub use memory::MemoryStore;
 pub use names::{DEFAULT_STORE_NAME, StoreName};
 pub use read::{Filter, Order, Page, Read};
 #[cfg(feature = "json")]
-pub use schema::FieldMapper;
+pub use schema::{FieldMapper, FieldMapperError};
 pub use schema::{UpcastError, Upcaster, UpcasterFn};
 pub use search::Query;
 pub use store::{AnnotationChanges, Durability, EntryId, Payload, Stat, Store};

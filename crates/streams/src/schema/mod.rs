@@ -5,6 +5,6 @@ mod field_mapper;
 mod upcast;
 
 #[cfg(feature = "json")]
-pub use field_mapper::FieldMapper;
+pub use field_mapper::{FieldMapper, FieldMapperError};
 pub(crate) use upcast::Upcasters;
 pub use upcast::{UpcastError, Upcaster, UpcasterFn};
