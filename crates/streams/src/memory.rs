@@ -355,6 +355,7 @@ impl Subscribe for MemoryStore {
         stream: &str,
         position: Position<i64>,
     ) -> Result<Subscription<i64, Bytes>, StoreError> {
+        drop(self.open_state()?);
         let watch = self.changes.watch(stream);
         Ok(Subscription::new(Follow::begin(Arc::new(self.clone()), stream, watch, position).await?))
     }

@@ -191,6 +191,29 @@ impl<Id: std::fmt::Display, P> Page<Id, P> {
     }
 }
 
+impl<Id: std::fmt::Display + Ord, P> Page<Id, P> {
+    /// Entries and damaged records together, in the order of the read that made the page.
+    pub(crate) fn into_records(self, order: Order) -> Vec<Result<Entry<Id, P>, Damaged<Id>>> {
+        let mut records: Vec<_> = self.entries.into_iter().map(Ok).collect();
+        if self.damaged.is_empty() {
+            return records;
+        }
+        records.extend(self.damaged.into_iter().map(Err));
+        records.sort_by(|left, right| {
+            let ascending = record_id(left).cmp(record_id(right));
+            if order == Order::Descending { ascending.reverse() } else { ascending }
+        });
+        records
+    }
+}
+
+fn record_id<Id: std::fmt::Display, P>(record: &Result<Entry<Id, P>, Damaged<Id>>) -> &Id {
+    match record {
+        Ok(entry) => &entry.id,
+        Err(damaged) => &damaged.id,
+    }
+}
+
 impl<Id: std::fmt::Display, P> Deref for Page<Id, P> {
     type Target = [Entry<Id, P>];
     fn deref(&self) -> &[Entry<Id, P>] {
@@ -211,5 +234,39 @@ impl<'a, Id: std::fmt::Display, P> IntoIterator for &'a Page<Id, P> {
     type IntoIter = std::slice::Iter<'a, Entry<Id, P>>;
     fn into_iter(self) -> Self::IntoIter {
         self.entries.iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn damaged_records_stand_where_they_were_read() {
+        let entry = |id: i64| Entry {
+            id,
+            stream: "s".into(),
+            payload: (),
+            order_key: String::new(),
+            dedup_key: String::new(),
+            schema_version: 1,
+            metadata: Default::default(),
+            tags: Vec::new(),
+            annotations: Default::default(),
+            source_id: String::new(),
+            created_at: Timestamp::UNIX_EPOCH,
+            updated_at: None,
+        };
+        let damaged =
+            |id: i64| Damaged { id, stream: "s".into(), field: "tags", reason: "broken".to_owned() };
+        let ids = |entries: [i64; 3], bad: [i64; 3], order| {
+            let (entries, damaged) = (entries.map(entry).into(), bad.map(damaged).into());
+            let records = Page { entries, damaged, next: None, more: false }.into_records(order);
+            records.iter().map(|record| (*record_id(record), record.is_ok())).collect::<Vec<_>>()
+        };
+        let mut rising = vec![(1, false), (2, true), (4, true), (5, false), (6, false), (7, true)];
+        assert_eq!(ids([2, 4, 7], [1, 5, 6], Order::Ascending), rising);
+        rising.reverse();
+        assert_eq!(ids([7, 4, 2], [6, 5, 1], Order::Descending), rising);
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use crate::{Damaged, Entry, EntryId, Payload, Read, Store, StoreError, Watch};
+use crate::{Damaged, Entry, EntryId, Order, Payload, Read, Store, StoreError, Watch};
 
 /// Most entries that a subscription holds.
 const PAGE_ENTRIES: usize = 256;
@@ -42,6 +42,12 @@ pub enum Event<Id: std::fmt::Display, P> {
         /// Entries read from the store and not yet taken; more may follow them.
         at_least: usize,
     },
+}
+
+impl<Id: std::fmt::Display, P> From<Result<Entry<Id, P>, Damaged<Id>>> for Event<Id, P> {
+    fn from(record: Result<Entry<Id, P>, Damaged<Id>>) -> Self {
+        record.map_or_else(Self::Damaged, Self::Entry)
+    }
 }
 
 /// A live sequence of entries. Dropping it ends it.
@@ -144,17 +150,21 @@ impl<Id: EntryId, P: Payload> Source<Id, P> for Follow<Id, P> {
             self.watch.mark_seen();
             let read =
                 Read { after: self.after.clone(), ..Read::new().limit(PAGE_ENTRIES).max_bytes(PAGE_BYTES) };
-            let page = self.store.read(&self.stream, &read).await?;
+            let mut page = match self.store.read(&self.stream, &read).await {
+                Err(StoreError::Closed(_)) => return Ok(None),
+                read => read?,
+            };
+            let more = page.more;
             let mut events = Vec::with_capacity(page.entries.len().saturating_add(1));
-            if let Some(next) = page.next {
+            if let Some(next) = page.next.take() {
                 self.after = Some(next);
-                if page.more && self.state == State::Live {
+                if more && self.state == State::Live {
                     self.state = State::Behind;
                     events.push(Event::Behind { at_least: page.entries.len() });
                 }
-                events.extend(in_order(page.entries, page.damaged));
+                events.extend(page.into_records(Order::Ascending).into_iter().map(Event::from));
             }
-            if !page.more && self.state != State::Live {
+            if !more && self.state != State::Live {
                 self.state = State::Live;
                 events.push(Event::CaughtUp);
             }
@@ -166,15 +176,4 @@ impl<Id: EntryId, P: Payload> Source<Id, P> for Follow<Id, P> {
             }
         }
     }
-}
-
-fn in_order<Id: EntryId, P>(entries: Vec<Entry<Id, P>>, damaged: Vec<Damaged<Id>>) -> Vec<Event<Id, P>> {
-    if damaged.is_empty() {
-        return entries.into_iter().map(Event::Entry).collect();
-    }
-    let entries = entries.into_iter().map(|entry| (entry.id.clone(), Event::Entry(entry)));
-    let damaged = damaged.into_iter().map(|record| (record.id.clone(), Event::Damaged(record)));
-    let mut all: Vec<_> = entries.chain(damaged).collect();
-    all.sort_by(|(left, _), (right, _)| left.cmp(right));
-    all.into_iter().map(|(_, event)| event).collect()
 }
