@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::codec::{CodecError, Json};
 use crate::schema::Upcasters;
 use crate::{
-    AnnotationChanges, Append, Appended, Codec, Damaged, Entry, EntryId, Event, Expect, NotSupported, Page,
-    Position, Read, Stat, Store, StoreError, Subscription, UpcastError, Upcaster,
+    AnnotationChanges, Append, Appended, Codec, Damaged, Entry, EntryId, Event, Expect, NotSupported, Order,
+    Page, Position, Read, Stat, Store, StoreError, Subscription, UpcastError, Upcaster,
 };
 
 type IdOf<R> = <<R as Deref>::Target as Store>::Id;
@@ -57,7 +57,8 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
         self
     }
 
-    /// Registers an upcaster.
+    /// Registers an upcaster. Of several chains that lead to the stream's version the shortest is taken, whatever the
+    /// order of registration. Upcasters see what the innermost codec wrote, never compressed bytes.
     #[must_use]
     pub fn upcaster(mut self, upcaster: impl Upcaster<PayloadOf<R>> + 'static) -> Self {
         self.upcasters.push(upcaster);
@@ -72,6 +73,11 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
     /// Name of the stream.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Version of `T`.
+    pub fn current_schema_version(&self) -> u32 {
+        self.schema_version
     }
 
     /// Appends values, all or nothing.
@@ -117,7 +123,7 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
     /// [`StreamError::Entry`] names the first entry that could not be decoded, else those of [`Store::read`].
     pub async fn read(&self, read: Read<IdOf<R>>) -> Result<Entries<T, R>, StreamError<IdOf<R>>> {
         let page = self.store.read(&self.name, &read).await?;
-        self.decode_page(page).map(|entry| entry.map_err(StreamError::from)).collect()
+        self.decode_page(page, read.order).map(|entry| entry.map_err(StreamError::from)).collect()
     }
 
     /// Reads one page, each entry on its own: decoded, or the error that says which entry it is and what is wrong.
@@ -127,7 +133,7 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
     /// Those of [`Store::read`].
     pub async fn read_each(&self, read: Read<IdOf<R>>) -> Result<EntryResults<T, R>, StoreError> {
         let page = self.store.read(&self.name, &read).await?;
-        Ok(self.decode_page(page).collect())
+        Ok(self.decode_page(page, read.order).collect())
     }
 
     /// One page of entries whose payload, as stored, contains a text; each entry on its own as in
@@ -138,19 +144,17 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
     pub async fn search(&self, query: &str, read: Read<IdOf<R>>) -> Result<EntryResults<T, R>, StoreError> {
         let search = self.store.capabilities().search.ok_or_else(|| self.not_supported("search"))?;
         let page = search.search(Some(&self.name), query, &read).await?;
-        Ok(self.decode_page(page).collect())
+        Ok(self.decode_page(page, read.order).collect())
     }
 
-    fn decode_page<'s>(
-        &'s self,
+    fn decode_page(
+        &self,
         page: Page<IdOf<R>, PayloadOf<R>>,
-    ) -> impl Iterator<Item = Result<Entry<IdOf<R>, T>, EntryError<IdOf<R>>>> + use<'s, T, R, C> {
-        let mut damaged = page.damaged.into_iter().peekable();
-        let mut entries = page.entries.into_iter().peekable();
-        std::iter::from_fn(move || match (damaged.peek(), entries.peek()) {
-            (Some(bad), Some(good)) if bad.id > good.id => entries.next().map(|entry| self.decode(entry)),
-            (Some(_), _) => damaged.next().map(|record| Err(EntryError::Damaged(record))),
-            (None, _) => entries.next().map(|entry| self.decode(entry)),
+        order: Order,
+    ) -> impl Iterator<Item = Result<Entry<IdOf<R>, T>, EntryError<IdOf<R>>>> {
+        page.into_records(order).into_iter().map(|record| match record {
+            Ok(entry) => self.decode(entry),
+            Err(damaged) => Err(EntryError::Damaged(damaged)),
         })
     }
 
@@ -158,11 +162,13 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
         let id = entry.id.clone();
         let stored = entry.schema_version;
         entry.try_map(|payload| {
+            let undecodable = |source| EntryError::Decode { id: id.clone(), source };
+            let payload = self.codec.unpack(payload).map_err(undecodable)?;
             let payload = self
                 .upcasters
                 .upcast(payload, stored, self.schema_version)
                 .map_err(|source| EntryError::Upcast { id: id.clone(), source })?;
-            self.codec.decode(&payload).map_err(|source| EntryError::Decode { id, source })
+            self.codec.decode_unpacked(&payload).map_err(undecodable)
         })
     }
 
@@ -246,6 +252,25 @@ impl<T, R: Deref<Target: Store> + Clone, C: Clone> Clone for Stream<T, R, C> {
 }
 
 /// A [`Stream`] that can only be read: it has no methods that write.
+///
+/// ```
+/// # use ledger_streams::{Append, MemoryStore, Read, Stream};
+/// # async fn example(store: &MemoryStore) -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = Stream::<String, _>::json(store, "user-123");
+/// orders.append([Append::new("o-1".to_owned())]).await?;
+/// let orders = orders.read_only();
+/// orders.read(Read::new()).await?;
+/// # Ok(()) }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # use ledger_streams::{Append, MemoryStore, Read, Stream};
+/// # async fn example(store: &MemoryStore) -> Result<(), Box<dyn std::error::Error>> {
+/// let orders = Stream::<String, _>::json(store, "user-123");
+/// let orders = orders.read_only();
+/// orders.append([Append::new("o-1".to_owned())]).await?; // no such method
+/// # Ok(()) }
+/// ```
 pub struct ReadOnlyStream<T, R: Deref<Target: Store>, C = Json> {
     stream: Stream<T, R, C>,
 }
@@ -254,6 +279,11 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> ReadOnlyStream<T, R,
     /// Name of the stream.
     pub fn name(&self) -> &str {
         self.stream.name()
+    }
+
+    /// Version of `T`.
+    pub fn current_schema_version(&self) -> u32 {
+        self.stream.current_schema_version()
     }
 
     /// As [`Stream::read`].
@@ -395,7 +425,7 @@ pub enum EntryError<Id: EntryId> {
     #[error("ledger: {0}")]
     Damaged(Damaged<Id>),
     /// It could not be brought up to the stream's schema version.
-    #[error("ledger: entry {id}: {source}")]
+    #[error("entry {id}: {source}")]
     Upcast {
         /// Which entry.
         id: Id,

@@ -63,7 +63,7 @@ pub enum UpcastError {
         reachable: Vec<u32>,
     },
     /// A step failed.
-    #[error("ledger: upcast v{from} to v{to}: {source}")]
+    #[error("upcast v{from} to v{to}: {source}")]
     Failed {
         /// Version before the step.
         from: u32,
