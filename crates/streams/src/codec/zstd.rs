@@ -70,7 +70,7 @@ const GROWTH: usize = 4;
 /// bytes are empty or begin with 0 or 1: JSON and MessagePack structs never do, but a MessagePack payload that is just
 /// the number 0 or 1 is ambiguous, and a Protobuf message may be empty.
 ///
-/// Upcasters see plain payloads.
+/// Upcasters see plain payloads. A search looks at payloads as they are stored, so it finds nothing in compressed ones.
 ///
 /// ```
 /// use ledger_streams::codec::{Json, MessagePack, Zstd};

@@ -64,8 +64,11 @@ pub struct FieldMapper {
 
 struct FieldMap {
     field: String,
-    function: Box<dyn Fn(&str, &RawValue) -> Result<Box<RawValue>, FieldMapperError> + Send + Sync>,
+    function: Box<MapFunction>,
 }
+
+/// Takes the name of the field, for errors, and its value.
+type MapFunction = dyn Fn(&str, &RawValue) -> Result<Box<RawValue>, FieldMapperError> + Send + Sync;
 
 /// The fields of an object in their order, with their values as they are written.
 type Fields = IndexMap<String, Box<RawValue>>;
