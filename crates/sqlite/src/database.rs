@@ -11,7 +11,7 @@ use crate::OpenError;
 use crate::bells::Bells;
 use crate::error::{DatabaseName, Failure};
 use crate::foreign::ForeignWatch;
-use crate::layout;
+use crate::layout::{self, Shape};
 use crate::options::{Access, DatabaseOptions, StoreOptions, StreamNames};
 use crate::readers::Readers;
 use crate::writer::{Message, Writer};
@@ -88,23 +88,23 @@ impl Database {
         self.inner.bells.close();
     }
 
-    /// Makes or checks a store's tables; answers whether they have the column `source_id`.
+    /// Makes or checks a store's tables; answers what they have.
     pub(crate) async fn prepare(
         &self,
         store: StoreName,
         names: StreamNames,
         full_text_search: bool,
-    ) -> Result<bool, OpenError> {
+    ) -> Result<Shape, OpenError> {
         let database = self.name();
         let must_exist = self.access() != Access::Create;
         let check = {
             let (store, database) = (store.clone(), database.path.clone());
             move |connection: &Connection| {
                 if layout::store_exists(connection, &store, &database).map_err(Failure::Open)? {
-                    return layout::has_source_id(connection, &store).map_err(Failure::Open);
+                    return Shape::of(connection, &store);
                 }
                 if !must_exist {
-                    return Ok(true);
+                    return Ok(Shape::COMPLETE);
                 }
                 let existing = layout::stores(connection)?;
                 Err(Failure::Open(OpenError::StoreMissing { store: store.to_string(), database, existing }))
@@ -120,7 +120,7 @@ impl Database {
                 if full_text_search {
                     layout::create_search_index(connection, &store)?;
                 }
-                Ok(true)
+                Ok(Shape::COMPLETE)
             })
         };
         let mut prepared = self.read(check).await;
@@ -150,6 +150,14 @@ impl Database {
         operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, Failure> {
         self.inner.writer.submit(bytes, changed, operation).await.unwrap_or_else(|| Err(self.closed()))
+    }
+
+    /// Has an operation done when there is time; nobody waits for it, and it may be left out.
+    pub(crate) fn write_some_time(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static,
+    ) {
+        self.inner.writer.submit_some_time(operation);
     }
 
     pub(crate) fn closed(&self) -> Failure {

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use crate::Database;
 use crate::bells::Changed;
 use crate::error::Failure;
+use crate::options::Access;
 use crate::session::{Session, SessionHandle};
 use crate::store::StoreHandle;
 use crate::writer::Message;
@@ -46,6 +47,9 @@ pub trait Executor: Clone + Send + Sync + 'static {
         changed: Option<Changed>,
         operation: impl FnOnce(&Connection) -> Result<T, Failure> + Send + 'static,
     ) -> impl Future<Output = Result<T, Failure>> + Send;
+
+    /// Stores a count some time, if that can be done.
+    fn keep_count(&self, operation: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static);
 }
 
 /// Runs operations by group commit and on the read pool.
@@ -120,6 +124,12 @@ impl Executor for Shared {
     ) -> Result<T, Failure> {
         self.opened.database.write(bytes, changed, operation).await
     }
+
+    fn keep_count(&self, operation: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static) {
+        if self.opened.database.access() != Access::ReadOnly {
+            self.opened.database.write_some_time(operation);
+        }
+    }
 }
 
 /// Runs operations inside a transaction of the caller.
@@ -179,4 +189,7 @@ impl Executor for InTransaction {
     ) -> Result<T, Failure> {
         self.session.run(changed, operation).await
     }
+
+    /// A count of entries that may be rolled back is not kept.
+    fn keep_count(&self, _: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static) {}
 }

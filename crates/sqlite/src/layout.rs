@@ -29,6 +29,21 @@
 //! second cannot serve the filter it is meant for; they cost on every append and are left out (W48). Where they
 //! exist they stay.
 //!
+//! So that counting does not cost more with every entry, a further table keeps what was counted: a stream has `entries`
+//! entries with ids up to `up_to`, and those behind it are counted when somebody asks. The trigger keeps it right under
+//! deletion, whoever deletes; `deleted` only ever grows and tells whether a count made outside of the writer is still
+//! true when it is to be stored.
+//!
+//! ```sql
+//! CREATE TABLE "orders_counts" (
+//!     stream TEXT NOT NULL PRIMARY KEY, entries INTEGER NOT NULL, up_to INTEGER NOT NULL, deleted INTEGER NOT NULL
+//! ) WITHOUT ROWID;
+//! CREATE TRIGGER "orders_counts_delete" AFTER DELETE ON "orders" BEGIN
+//!     UPDATE "orders_counts" SET entries = entries - (old.id <= up_to), deleted = deleted + 1
+//!     WHERE stream = old.stream;
+//! END;
+//! ```
+//!
 //! A table from before `source_id` existed gets the column, then the index on it (W24).
 //!
 //! With [`StreamNames::Mapped`](crate::StreamNames::Mapped) the column `stream` holds a random UUID, and one table
@@ -107,7 +122,17 @@ pub(crate) fn create_store(
         CREATE INDEX IF NOT EXISTS "idx_{store}_stream_order" ON "{store}"(stream, order_key, id);
         CREATE UNIQUE INDEX IF NOT EXISTS "idx_{store}_dedup" ON "{store}"(stream, dedup_key) WHERE dedup_key != '';
         CREATE UNIQUE INDEX IF NOT EXISTS "idx_{store}_source" ON "{store}"(source_id) WHERE source_id != '';
-        CREATE TABLE IF NOT EXISTS "{store}_cursors" (name TEXT NOT NULL PRIMARY KEY, cursor TEXT NOT NULL);"#
+        CREATE TABLE IF NOT EXISTS "{store}_cursors" (name TEXT NOT NULL PRIMARY KEY, cursor TEXT NOT NULL);
+        CREATE TABLE IF NOT EXISTS "{store}_counts" (
+            stream TEXT NOT NULL PRIMARY KEY,
+            entries INTEGER NOT NULL,
+            up_to INTEGER NOT NULL,
+            deleted INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        CREATE TRIGGER IF NOT EXISTS "{store}_counts_delete" AFTER DELETE ON "{store}" BEGIN
+            UPDATE "{store}_counts" SET entries = entries - (old.id <= up_to), deleted = deleted + 1
+            WHERE stream = old.stream;
+        END;"#
     ))?;
     Ok(())
 }
@@ -186,8 +211,27 @@ pub(crate) fn store_exists(
     }
 }
 
-/// Whether a store is of today's layout, or from before its column `source_id` existed.
-pub(crate) fn has_source_id(connection: &Connection, store: &StoreName) -> Result<bool, OpenError> {
+/// What a store may lack that is only read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// The column `source_id`.
+    pub(crate) has_source_id: bool,
+    /// The table of counts.
+    pub(crate) has_counts: bool,
+}
+
+impl Shape {
+    /// What a store has that was opened for writing.
+    pub(crate) const COMPLETE: Self = Self { has_source_id: true, has_counts: true };
+
+    /// What a store has as it is.
+    pub(crate) fn of(connection: &Connection, store: &StoreName) -> Result<Self, Failure> {
+        let has_source_id = has_source_id(connection, store).map_err(Failure::Open)?;
+        Ok(Self { has_source_id, has_counts: table_exists(connection, &format!("{store}_counts"))? })
+    }
+}
+
+fn has_source_id(connection: &Connection, store: &StoreName) -> Result<bool, OpenError> {
     Ok(columns_of(connection, store)?.iter().any(|column| column == "source_id"))
 }
 
@@ -215,8 +259,7 @@ fn refuse_reserved(store: &StoreName) -> Result<(), OpenError> {
     let name = store.as_str().to_ascii_lowercase();
     let is_reserved = name == NAMES_TABLE
         || name.starts_with("sqlite_")
-        || name.ends_with("_cursors")
-        || ["_fts", "_fts_data", "_fts_idx", "_fts_docsize", "_fts_config"]
+        || ["_cursors", "_counts", "_fts", "_fts_data", "_fts_idx", "_fts_docsize", "_fts_config"]
             .iter()
             .any(|end| name.ends_with(end));
     if is_reserved { Err(OpenError::ReservedName { store: store.to_string() }) } else { Ok(()) }

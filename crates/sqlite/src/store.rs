@@ -51,8 +51,8 @@ impl SqliteStore {
     pub(crate) async fn connect(options: StoreOptions) -> Result<Self, OpenError> {
         let StoreOptions { database, table, names, full_text_search } = options;
         let store = StoreName::new(table)?;
-        let has_source_id = database.prepare(store.clone(), names, full_text_search).await?;
-        let table = Table::new(store, names, database.durability(), has_source_id);
+        let shape = database.prepare(store.clone(), names, full_text_search).await?;
+        let table = Table::new(store, names, database.durability(), shape);
         let changes = database.bells().hang(&table);
         Ok(Self { table, executor: Shared::new(database, changes) })
     }
@@ -159,15 +159,19 @@ impl<E: Executor> Store for StoreHandle<E> {
     }
 
     async fn count(&self, stream: &str) -> Result<u64, StoreError> {
-        self.check_open()?;
-        let stream = stream.to_owned();
-        self.read_with(move |connection, table| ops::count(connection, table, &stream)).await
+        Ok(self.stat(stream).await?.count)
     }
 
     async fn stat(&self, stream: &str) -> Result<Stat<i64>, StoreError> {
         self.check_open()?;
         let stream = stream.to_owned();
-        self.read_with(move |connection, table| ops::stat(connection, table, &stream)).await
+        let (stat, new_count) =
+            self.read_with(move |connection, table| ops::stat(connection, table, &stream)).await?;
+        if let Some(new_count) = new_count {
+            let table = self.table.clone();
+            self.executor.keep_count(move |connection| ops::keep_count(connection, &table, &new_count));
+        }
+        Ok(stat)
     }
 
     async fn set_tags(&self, stream: &str, id: &i64, tags: Vec<String>) -> Result<(), StoreError> {

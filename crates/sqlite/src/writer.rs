@@ -101,6 +101,27 @@ impl<T: Send, O: FnOnce(&Connection) -> Result<T, Failure> + Send> Request for W
     }
 }
 
+/// A write that nobody waits for.
+struct Housekeeping<O>(Option<O>);
+
+impl<O: FnOnce(&Connection) -> Result<(), Failure> + Send> Request for Housekeeping<O> {
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn run(&mut self, connection: &Connection) {
+        if let Some(Err(failure)) = self.0.take().map(|operation| operation(connection)) {
+            tracing::debug!(?failure, "housekeeping was left out");
+        }
+    }
+
+    fn changed(&self) -> Option<&Changed> {
+        None
+    }
+
+    fn answer(self: Box<Self>, _committed: Result<(), &CommitError>) {}
+}
+
 impl CommitError {
     fn explain(&self) -> StoreError {
         self.database.explain(self.step, &self.error)
@@ -157,6 +178,14 @@ impl Writer {
             WriteRequest { operation: Some(operation), result: None, reply, changed, bytes, _room: room };
         self.send(Message::Write(Box::new(request))).await?;
         answer.await.ok()
+    }
+
+    /// Has an operation done with the next transaction, unless the inbox is full.
+    pub(crate) fn submit_some_time(
+        &self,
+        operation: impl FnOnce(&Connection) -> Result<(), Failure> + Send + 'static,
+    ) {
+        let _ = self.inbox.try_send(Message::Write(Box::new(Housekeeping(Some(operation)))));
     }
 
     /// Puts a message into the inbox. `None` if the thread has stopped.

@@ -8,6 +8,7 @@ mod cursors;
 mod mutate;
 mod names;
 mod read;
+mod stat;
 
 use std::sync::Arc;
 
@@ -16,11 +17,13 @@ pub(crate) use cursors::{get_cursor, set_cursor};
 use ledger_streams::{Durability, StoreName};
 pub(crate) use mutate::{set_annotations, set_tags, trim};
 pub(crate) use names::{list_streams, rename_stream};
-pub(crate) use read::{count, find_by_source, read, search, stat};
+pub(crate) use read::{find_by_source, read, search};
 use rusqlite::Connection;
+pub(crate) use stat::{keep_count, stat};
 
 use crate::StreamNames;
 use crate::error::Failure;
+use crate::layout::Shape;
 
 /// A store as the operations see it: its names and its ready-made statements.
 #[derive(Debug)]
@@ -28,6 +31,7 @@ pub(crate) struct Table {
     pub(crate) store: StoreName,
     pub(crate) names: StreamNames,
     pub(crate) durability: Durability,
+    has_counts: bool,
     statements: Statements,
 }
 
@@ -38,6 +42,7 @@ struct Statements {
     select: String,
     insert: String,
     last_id: String,
+    stat: String,
     by_dedup_key: String,
     by_source_id: String,
 }
@@ -47,10 +52,10 @@ impl Table {
         store: StoreName,
         names: StreamNames,
         durability: Durability,
-        has_source_id: bool,
+        shape: Shape,
     ) -> Arc<Self> {
         // A table from before this column existed, opened for reading, stays as it is.
-        let source_id = if has_source_id { "source_id" } else { "'' AS source_id" };
+        let source_id = if shape.has_source_id { "source_id" } else { "'' AS source_id" };
         let statements = Statements {
             select: format!(
                 r#"SELECT id, payload, order_key, dedup_key, schema_version, metadata, tags, annotations,
@@ -62,6 +67,7 @@ impl Table {
                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) ON CONFLICT DO NOTHING"#
             ),
             last_id: format!(r#"SELECT max(id) FROM "{store}" WHERE stream = ?1"#),
+            stat: stat::statement(store.as_str(), shape.has_counts),
             by_dedup_key: format!(
                 r#"SELECT id FROM "{store}" WHERE stream = ?1 AND dedup_key = ?2 AND dedup_key != ''"#
             ),
@@ -69,7 +75,7 @@ impl Table {
                 r#"SELECT id, stream FROM "{store}" WHERE source_id = ?1 AND source_id != ''"#
             ),
         };
-        Arc::new(Self { store, names, durability, statements })
+        Arc::new(Self { store, names, durability, has_counts: shape.has_counts, statements })
     }
 }
 

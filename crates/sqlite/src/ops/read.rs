@@ -1,10 +1,10 @@
-//! Reads: pages, search, counts.
+//! Reads: pages, search, look-up.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger_streams::{Order, Page, Query, Read, Stat};
+use ledger_streams::{Order, Page, Query, Read};
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params_from_iter};
 
@@ -175,25 +175,6 @@ impl Select {
         }
         Ok(page)
     }
-}
-
-/// Number of entries of a stream.
-pub(crate) fn count(connection: &Connection, table: &Table, stream: &str) -> Result<u64, Failure> {
-    Ok(stat(connection, table, stream)?.count)
-}
-
-/// Number, first and last id of the entries of a stream.
-pub(crate) fn stat(connection: &Connection, table: &Table, stream: &str) -> Result<Stat<i64>, Failure> {
-    let mut stat = Stat { stream: stream.to_owned(), count: 0, first_id: None, last_id: None };
-    if let Some(stream_id) = resolve(connection, table, stream)? {
-        let sql = format!(r#"SELECT count(*), min(id), max(id) FROM "{}" WHERE stream = ?1"#, table.store);
-        let mut select = connection.prepare_cached(&sql)?;
-        let count: i64;
-        (count, stat.first_id, stat.last_id) =
-            select.query_row([&stream_id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
-        stat.count = count.unsigned_abs();
-    }
-    Ok(stat)
 }
 
 /// The copy of an entry, by its identity at the source.
