@@ -88,7 +88,8 @@ fn time(row: &Row<'_>, index: usize, field: &'static str) -> Field<Option<Timest
     }
 }
 
-fn parse_tags(json: &str) -> Result<Vec<String>, serde_json::Error> {
+/// Reads a JSON array of strings; `null` is empty.
+pub(crate) fn parse_tags(json: &str) -> Result<Vec<String>, serde_json::Error> {
     Ok(serde_json::from_str::<Option<Vec<String>>>(json)?.unwrap_or_default())
 }
 

@@ -1,13 +1,16 @@
 //! Tags, annotations, trim.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+use ledger_streams::limits::check_attributes;
 use ledger_streams::{AnnotationChanges, Corrupt, EntryNotFound};
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Table;
 use super::names::resolve;
 use crate::error::Failure;
-use crate::row::{json_text, parse_pairs, tags_text, time_text};
+use crate::row::{json_text, parse_pairs, parse_tags, tags_text, time_text};
 
 /// Replaces the tags of an entry.
 pub(crate) fn set_tags(
@@ -17,13 +20,14 @@ pub(crate) fn set_tags(
     id: i64,
     tags: &[String],
 ) -> Result<(), Failure> {
-    let not_found = || not_found(table, stream, id);
-    let stream_id = resolve(connection, table, stream)?.ok_or_else(not_found)?;
-    let sql =
-        format!(r#"UPDATE "{}" SET tags = ?3, updated_at = ?4 WHERE id = ?1 AND stream = ?2"#, table.store);
-    let mut update = connection.prepare_cached(&sql)?;
-    let updated = update.execute((id, stream_id, tags_text(tags)?, time_text(Timestamp::now())))?;
-    if updated == 0 { Err(not_found().into()) } else { Ok(()) }
+    let entry = attributes(connection, table, stream, id)?;
+    // What cannot be understood does not count: new tags can even be the cure.
+    let metadata = parse_pairs(entry.metadata.as_deref()).unwrap_or_default();
+    let annotations = parse_pairs(entry.annotations.as_deref()).unwrap_or_default();
+    check_attributes(texts(&metadata).chain(texts(&annotations)).chain(tags.iter().map(String::as_str)))?;
+    let sql = format!(r#"UPDATE "{}" SET tags = ?2, updated_at = ?3 WHERE id = ?1"#, table.store);
+    connection.prepare_cached(&sql)?.execute((id, tags_text(tags)?, time_text(Timestamp::now())))?;
+    Ok(())
 }
 
 /// Sets and deletes annotations of an entry. The writer is alone, so nothing comes between reading and writing (W8).
@@ -34,21 +38,43 @@ pub(crate) fn set_annotations(
     id: i64,
     changes: AnnotationChanges,
 ) -> Result<(), Failure> {
-    let not_found = || not_found(table, stream, id);
-    let stream_id = resolve(connection, table, stream)?.ok_or_else(not_found)?;
-    let sql = format!(r#"SELECT annotations FROM "{}" WHERE id = ?1 AND stream = ?2"#, table.store);
-    let mut select = connection.prepare_cached(&sql)?;
-    let old: Option<Option<String>> = select.query_row((id, &stream_id), |row| row.get(0)).optional()?;
-    let old = old.ok_or_else(not_found)?;
-    let mut annotations = parse_pairs(old.as_deref()).map_err(|error| Corrupt {
+    let entry = attributes(connection, table, stream, id)?;
+    let mut annotations = parse_pairs(entry.annotations.as_deref()).map_err(|error| Corrupt {
         database: format!("entry {id} of stream {stream:?} in store {:?}", table.store.as_str()),
         detail: format!("annotations: {error}"),
     })?;
     changes.apply(&mut annotations);
-    let text = if old.is_none() && annotations.is_empty() { None } else { Some(json_text(&annotations)?) };
+    let metadata = parse_pairs(entry.metadata.as_deref()).unwrap_or_default();
+    let tags = parse_tags(&entry.tags).unwrap_or_default();
+    check_attributes(texts(&metadata).chain(texts(&annotations)).chain(tags.iter().map(String::as_str)))?;
+    let had_none = entry.annotations.is_none();
+    let text = if had_none && annotations.is_empty() { None } else { Some(json_text(&annotations)?) };
     let sql = format!(r#"UPDATE "{}" SET annotations = ?2, updated_at = ?3 WHERE id = ?1"#, table.store);
     connection.prepare_cached(&sql)?.execute((id, text, time_text(Timestamp::now())))?;
     Ok(())
+}
+
+/// The attributes of an entry as they are stored.
+struct Attributes {
+    metadata: Option<String>,
+    tags: String,
+    annotations: Option<String>,
+}
+
+fn attributes(connection: &Connection, table: &Table, stream: &str, id: i64) -> Result<Attributes, Failure> {
+    let not_found =
+        || EntryNotFound { id: id.to_string(), stream: stream.to_owned(), store: table.store.to_string() };
+    let stream_id = resolve(connection, table, stream)?.ok_or_else(not_found)?;
+    let sql =
+        format!(r#"SELECT metadata, tags, annotations FROM "{}" WHERE id = ?1 AND stream = ?2"#, table.store);
+    let found = connection.prepare_cached(&sql)?.query_row((id, &stream_id), |row| {
+        Ok(Attributes { metadata: row.get(0)?, tags: row.get(1)?, annotations: row.get(2)? })
+    });
+    Ok(found.optional()?.ok_or_else(not_found)?)
+}
+
+fn texts(pairs: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
+    pairs.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()])
 }
 
 /// Deletes entries up to and including an id.
@@ -56,8 +82,4 @@ pub(crate) fn trim(connection: &Connection, table: &Table, stream: &str, up_to: 
     let Some(stream_id) = resolve(connection, table, stream)? else { return Ok(0) };
     let sql = format!(r#"DELETE FROM "{}" WHERE stream = ?1 AND id <= ?2"#, table.store);
     Ok(connection.prepare_cached(&sql)?.execute((stream_id, up_to))? as u64)
-}
-
-fn not_found(table: &Table, stream: &str, id: i64) -> EntryNotFound {
-    EntryNotFound { id: id.to_string(), stream: stream.to_owned(), store: table.store.to_string() }
 }
