@@ -17,6 +17,10 @@ const RESCAN: Duration = Duration::from_millis(500);
 /// Hints that come within this time are one: our own commits cause them too.
 const COALESCE: Duration = Duration::from_millis(2);
 
+/// Looks after a hint: the last change of a file is seen before the commit that it belongs to has been synced.
+const AFTER_A_HINT: [Duration; 3] =
+    [Duration::from_millis(5), Duration::from_millis(20), Duration::from_millis(100)];
+
 /// Keeps the watching thread alive.
 pub(crate) struct ForeignWatch {
     inbox: Sender<Hint>,
@@ -59,10 +63,15 @@ fn watch_files(database: &Path, inbox: Sender<Hint>) -> notify::Result<Recommend
 }
 
 fn serve(hints: &Receiver<Hint>, writer: &Writer) {
+    let mut looks = AFTER_A_HINT.len();
     loop {
-        match hints.recv_timeout(RESCAN) {
-            Ok(Hint::FilesChanged) => std::thread::sleep(COALESCE),
-            Err(RecvTimeoutError::Timeout) => {}
+        let patience = AFTER_A_HINT.get(looks).copied().unwrap_or(RESCAN);
+        match hints.recv_timeout(patience) {
+            Ok(Hint::FilesChanged) => {
+                std::thread::sleep(COALESCE);
+                looks = 0;
+            }
+            Err(RecvTimeoutError::Timeout) => looks = looks.saturating_add(1),
             Ok(Hint::Stop) | Err(RecvTimeoutError::Disconnected) => return,
         }
         while let Ok(hint) = hints.try_recv() {
