@@ -251,14 +251,14 @@ impl WriterThread {
 
     /// Commits a request together with all that wait, and answers them.
     fn commit_group(&mut self, first: Box<dyn Request>) {
-        let mut group = vec![first];
+        let mut group = Group::new(first);
         let committed = self.run_group(&mut group);
-        if committed.is_ok() {
+        if committed.is_ok() && self.bells.has_audience() {
             let changed: Vec<Changed> =
-                group.iter().filter_map(|request| request.changed().cloned()).collect();
+                group.requests.iter().filter_map(|request| request.changed().cloned()).collect();
             self.bells.ring(&changed);
         }
-        for request in group {
+        for request in group.requests {
             request.answer(committed.as_ref().copied());
         }
         if committed.is_err_and(|failed| is_disk_failure(&failed.error)) {
@@ -266,16 +266,16 @@ impl WriterThread {
         }
     }
 
-    fn run_group(&mut self, group: &mut Vec<Box<dyn Request>>) -> Result<(), CommitError> {
+    fn run_group(&mut self, group: &mut Group) -> Result<(), CommitError> {
         let database = self.options.name();
         let failed = |step, error| CommitError { database, step, error };
         if let Err(error) = execute(&self.connection, "BEGIN IMMEDIATE") {
             // Whoever waits now would fail in the same way, after the same time.
-            take_waiting(&mut self.inbox, &mut self.held_over, group);
+            group.take_waiting(&mut self.inbox, &mut self.held_over);
             return Err(failed("begin", error));
         }
         let mut done = 0;
-        while let Some(request) = group.get_mut(done) {
+        while let Some(request) = group.requests.get_mut(done) {
             request.run(&self.connection);
             if self.connection.is_autocommit() {
                 let error = rusqlite::Error::SqliteFailure(
@@ -285,8 +285,8 @@ impl WriterThread {
                 return Err(failed("write", error));
             }
             done = done.saturating_add(1);
-            if done == group.len() {
-                take_waiting(&mut self.inbox, &mut self.held_over, group);
+            if done == group.requests.len() {
+                group.take_waiting(&mut self.inbox, &mut self.held_over);
             }
         }
         self.look_for_foreign_writes();
@@ -337,21 +337,30 @@ impl WriterThread {
     }
 }
 
-/// Moves waiting writes into the group, up to the limits of a transaction.
-fn take_waiting(
-    inbox: &mut mpsc::Receiver<Message>,
-    held_over: &mut Option<Message>,
-    group: &mut Vec<Box<dyn Request>>,
-) {
-    let mut bytes: usize = group.iter().map(|request| request.bytes()).sum();
-    while held_over.is_none() && group.len() < MAX_QUEUED_REQUESTS && bytes < MAX_GROUP_BYTES {
-        match inbox.try_recv() {
-            Ok(Message::Write(request)) => {
-                bytes = bytes.saturating_add(request.bytes());
-                group.push(request);
+/// Requests that are committed together.
+struct Group {
+    requests: Vec<Box<dyn Request>>,
+    bytes: usize,
+}
+
+impl Group {
+    fn new(first: Box<dyn Request>) -> Self {
+        Self { bytes: first.bytes(), requests: vec![first] }
+    }
+
+    /// Takes in waiting writes, up to the limits of a transaction. Any other message is held over.
+    fn take_waiting(&mut self, inbox: &mut mpsc::Receiver<Message>, held_over: &mut Option<Message>) {
+        let is_full =
+            |group: &Self| group.requests.len() >= MAX_QUEUED_REQUESTS || group.bytes >= MAX_GROUP_BYTES;
+        while held_over.is_none() && !is_full(self) {
+            match inbox.try_recv() {
+                Ok(Message::Write(request)) => {
+                    self.bytes = self.bytes.saturating_add(request.bytes());
+                    self.requests.push(request);
+                }
+                Ok(other) => *held_over = Some(other),
+                Err(_) => return,
             }
-            Ok(other) => *held_over = Some(other),
-            Err(_) => return,
         }
     }
 }
