@@ -41,6 +41,11 @@ impl Session {
         (Self { begun, steps: receiver }, SessionHandle { steps }, has_begun)
     }
 
+    /// Tells the caller that there will be no transaction.
+    pub(crate) fn refuse(self, reason: StoreError) {
+        let _ = self.begun.send(Err(reason));
+    }
+
     /// Serves the caller until the transaction ends; answers what it has changed, or why it failed.
     pub(crate) fn run(
         self,

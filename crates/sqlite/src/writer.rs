@@ -209,6 +209,8 @@ struct WriterThread {
     bells: Arc<Bells>,
     /// Changes whenever another connection commits.
     data_version: i64,
+    /// After a disk failure the connection is not used again; this says so until there is a new one.
+    is_lost: bool,
 }
 
 impl WriterThread {
@@ -219,7 +221,7 @@ impl WriterThread {
         bells: Arc<Bells>,
     ) -> Self {
         let data_version = data_version(&connection).unwrap_or(0);
-        Self { connection, options, inbox, held_over: None, bells, data_version }
+        Self { connection, options, inbox, held_over: None, bells, data_version, is_lost: false }
     }
 
     /// Serves until it is told to stop or nobody can ask for anything any more; hands back the connection.
@@ -261,14 +263,15 @@ impl WriterThread {
         for request in group.requests {
             request.answer(committed.as_ref().copied());
         }
-        if committed.is_err_and(|failed| is_disk_failure(&failed.error)) {
-            self.reopen();
-        }
+        self.is_lost = committed.is_err_and(|failed| is_disk_failure(&failed.error));
     }
 
     fn run_group(&mut self, group: &mut Group) -> Result<(), CommitError> {
         let database = self.options.name();
         let failed = |step, error| CommitError { database, step, error };
+        if let Err(error) = self.reopen_if_lost() {
+            return Err(failed("reopen", error));
+        }
         if let Err(error) = execute(&self.connection, "BEGIN IMMEDIATE") {
             // Whoever waits now would fail in the same way, after the same time.
             group.take_waiting(&mut self.inbox, &mut self.held_over);
@@ -299,13 +302,15 @@ impl WriterThread {
     }
 
     fn run_session(&mut self, session: Session) {
+        if let Err(error) = self.reopen_if_lost() {
+            return session.refuse(self.options.name().explain("reopen", &error));
+        }
         match session.run(&self.connection, &self.options.name()) {
             Ok(changed) => {
                 self.look_for_foreign_writes();
                 self.bells.ring(&changed);
             }
-            Err(error) if is_disk_failure(&error) => self.reopen(),
-            Err(_) => {}
+            Err(error) => self.is_lost = is_disk_failure(&error),
         }
     }
 
@@ -323,17 +328,21 @@ impl WriterThread {
 
     /// After a failed sync nobody knows what of the file is on the disk, and asking again could be answered wrongly.
     /// So the connection goes, and a new one reads what is really there.
-    fn reopen(&mut self) {
-        match open_writer(&self.options) {
-            Ok(connection) => {
-                self.connection = connection;
-                self.data_version = data_version(&self.connection).unwrap_or(0);
-                tracing::warn!(database = %self.options.path.display(), "disk failure: the database was reopened");
-            }
-            Err(error) => {
-                tracing::error!(database = %self.options.path.display(), %error, "disk failure: cannot reopen");
-            }
+    fn reopen_if_lost(&mut self) -> rusqlite::Result<()> {
+        if !self.is_lost {
+            return Ok(());
         }
+        self.connection = open_writer(&self.options).map_err(|error| {
+            let disk_failure = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR);
+            let text = format!("it was lost in a disk failure and cannot be opened again: {error}");
+            rusqlite::Error::SqliteFailure(disk_failure, Some(text))
+        })?;
+        self.is_lost = false;
+        self.data_version = data_version(&self.connection).unwrap_or(0);
+        tracing::warn!(database = %self.options.path.display(), "the database was reopened after a disk failure");
+        // What others wrote meanwhile has gone unnoticed.
+        self.bells.ring_all();
+        Ok(())
     }
 }
 
