@@ -151,7 +151,7 @@ pub struct Appended<Id> {
 pub struct Duplicate<Id> {
     /// Position in the input, from 0.
     pub index: usize,
-    /// The entry that holds the key.
+    /// The entry that holds the dedup key or, if none does, the source id.
     pub id: Id,
 }
 

@@ -1,5 +1,7 @@
 //! Every bound of a stream store, and the checks that all stores share.
 
+use std::collections::BTreeMap;
+
 use crate::{Append, InvalidText, LimitExceeded, Payload, Read, StoreError};
 
 /// Entries in a page when the caller does not say.
@@ -22,6 +24,10 @@ pub const MAX_STREAM_NAME_BYTES: usize = 1024;
 pub const MAX_KEY_BYTES: usize = 4096;
 /// Most bytes of all metadata, tags and annotations of an entry together.
 pub const MAX_ATTRIBUTE_BYTES: usize = 1 << 20;
+/// Most bytes of a search text.
+pub const MAX_QUERY_BYTES: usize = 64 << 10;
+
+const ATTRIBUTE_BYTES: &str = "size of metadata, tags and annotations in bytes";
 
 /// Fails if a value passes its bound.
 pub fn check_limit(what: &'static str, actual: usize, limit: usize) -> Result<(), LimitExceeded> {
@@ -72,7 +78,8 @@ fn check_attributes_of<P>(entry: &Append<P>) -> Result<usize, StoreError> {
     let pairs = entry.metadata.iter().chain(annotations.into_iter().flatten());
     let texts = pairs.flat_map(|(key, value)| [key.as_str(), value.as_str()]);
     let bytes = check_attributes(texts.chain(entry.tags.iter().map(String::as_str)))?;
-    Ok(bytes.saturating_add(entry.order_key.len()).saturating_add(entry.dedup_key.len()))
+    let keys = [&entry.order_key, &entry.dedup_key, entry.source_id()];
+    Ok(keys.iter().fold(bytes, |sum, key| sum.saturating_add(key.len())))
 }
 
 /// Checks the texts of tags, metadata or annotations; answers their size in bytes.
@@ -82,11 +89,29 @@ pub fn check_attributes<'a>(texts: impl Iterator<Item = &'a str>) -> Result<usiz
         check_text("tag, metadata or annotation", text)?;
         bytes = bytes.saturating_add(text.len());
     }
-    check_limit("size of metadata, tags and annotations in bytes", bytes, MAX_ATTRIBUTE_BYTES)?;
+    check_limit(ATTRIBUTE_BYTES, bytes, MAX_ATTRIBUTE_BYTES)?;
     Ok(bytes)
+}
+
+/// Checks what a change is about to leave an entry with: metadata, tags and annotations together.
+pub fn check_changed_entry(
+    metadata: &BTreeMap<String, String>,
+    tags: &[String],
+    annotations: &BTreeMap<String, String>,
+) -> Result<(), LimitExceeded> {
+    let pairs = metadata.iter().chain(annotations).flat_map(|(key, value)| [key.len(), value.len()]);
+    let bytes = pairs.chain(tags.iter().map(String::len)).fold(0, usize::saturating_add);
+    check_limit(ATTRIBUTE_BYTES, bytes, MAX_ATTRIBUTE_BYTES)
 }
 
 /// Checks the bounds of a page.
 pub fn check_read<Id>(read: &Read<Id>) -> Result<(), LimitExceeded> {
-    check_limit("number of entries in the page", read.limit, MAX_PAGE_ENTRIES)
+    check_limit("number of entries in the page", read.limit, MAX_PAGE_ENTRIES)?;
+    check_limit("size of the page in bytes", read.max_bytes, MAX_PAGE_BYTES)
+}
+
+/// Checks a search: its text and the bounds of its page.
+pub fn check_search<Id>(query: &str, read: &Read<Id>) -> Result<(), LimitExceeded> {
+    check_limit("length of the search text in bytes", query.len(), MAX_QUERY_BYTES)?;
+    check_read(read)
 }

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::limits::{check_attributes, check_batch, check_key, check_read, check_stream_name};
+use crate::limits::{
+    check_attributes, check_batch, check_changed_entry, check_key, check_read, check_search,
+    check_stream_name,
+};
 use crate::{
     AnnotationChanges, Append, Appended, Capabilities, Changes, Conflict, CursorStore, Duplicate, Durability,
     Entry, EntryNotFound, Expect, FindBySource, Follow, Health, InvalidStoreName, Order, Page, Position,
@@ -65,8 +68,11 @@ impl MemoryStore {
         let not_found =
             || EntryNotFound { id: id.to_string(), stream: stream.into(), store: self.name.to_string() };
         let entry = entry.ok_or_else(not_found)?;
-        update(entry);
-        entry.updated_at = Some(Timestamp::now());
+        let mut changed = entry.clone();
+        update(&mut changed);
+        check_changed_entry(&changed.metadata, &changed.tags, &changed.annotations)?;
+        changed.updated_at = Some(Timestamp::now());
+        *entry = changed;
         Ok(())
     }
 }
@@ -99,30 +105,30 @@ impl State {
         Ok(answer)
     }
 
-    /// The entry that already has this input's dedup key or source id.
+    /// The entry that already has this input's dedup key or, failing that, its source id.
     fn known(
         &self,
         stream: &str,
         batch: &BTreeMap<i64, MemoryEntry>,
         input: &Append<Bytes>,
-    ) -> Result<Option<i64>, StoreError> {
-        let same_stream = self.streams.get(stream).into_iter().flatten().chain(batch);
-        for (id, entry) in same_stream {
-            let same_key = !input.dedup_key.is_empty() && entry.dedup_key == input.dedup_key;
-            let same_source = !input.source_id().is_empty() && entry.source_id == input.source_id();
-            if same_key || same_source {
-                return Ok(Some(*id));
-            }
+    ) -> Result<Option<i64>, SourceTaken> {
+        let holder = |is_same: &dyn Fn(&MemoryEntry) -> bool| {
+            let mut same_stream = self.streams.get(stream).into_iter().flatten().chain(batch);
+            same_stream.find(|(_, entry)| is_same(entry)).map(|(id, _)| *id)
+        };
+        let (key, source_id) = (&input.dedup_key, input.source_id());
+        let by_key = if key.is_empty() { None } else { holder(&|entry| entry.dedup_key == *key) };
+        if by_key.is_some() || source_id.is_empty() {
+            return Ok(by_key);
         }
-        let mut others = self.streams.iter().filter(|(name, _)| *name != stream);
-        let taken = others.find(|(_, entries)| {
-            !input.source_id().is_empty()
-                && entries.values().any(|entry| entry.source_id == input.source_id())
-        });
-        match taken {
-            Some((name, _)) => {
-                Err(SourceTaken { source_id: input.source_id().to_owned(), taken_by: name.clone() }.into())
-            }
+        let by_source = holder(&|entry| entry.source_id == source_id);
+        if by_source.is_some() {
+            return Ok(by_source);
+        }
+        let has_it =
+            |entries: &BTreeMap<i64, MemoryEntry>| entries.values().any(|entry| entry.source_id == source_id);
+        match self.streams.iter().find(|(_, entries)| has_it(entries)) {
+            Some((name, _)) => Err(SourceTaken { source_id: source_id.to_owned(), taken_by: name.clone() }),
             None => Ok(None),
         }
     }
@@ -303,7 +309,7 @@ impl Search for MemoryStore {
         read: &Read<i64>,
     ) -> Result<MemoryPage, StoreError> {
         let state = self.open_state()?;
-        check_read(read)?;
+        check_search(query, read)?;
         let query = Query::new(query);
         let streams = state.streams.iter().filter(|(name, _)| stream.is_none_or(|stream| *name == stream));
         let mut entries: Vec<&MemoryEntry> = streams.flat_map(|(_, entries)| entries.values()).collect();

@@ -30,7 +30,8 @@ pub struct Read<Id> {
     pub after: Option<Id>,
     /// Largest number of entries in the page, at most [`MAX_PAGE_ENTRIES`](crate::limits::MAX_PAGE_ENTRIES).
     pub limit: usize,
-    /// The page is cut before its payloads pass this many bytes; it always holds at least one entry.
+    /// The page is cut before its payloads pass this many bytes, at most
+    /// [`MAX_PAGE_BYTES`](crate::limits::MAX_PAGE_BYTES); it always holds at least one entry.
     pub max_bytes: usize,
     /// Direction.
     pub order: Order,

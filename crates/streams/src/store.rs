@@ -71,7 +71,7 @@ pub trait Store: Send + Sync {
     /// Deletes the entries of a stream up to and including this id; answers how many they were.
     async fn trim(&self, stream: &str, up_to: &Self::Id) -> Result<u64, StoreError>;
 
-    /// Names of the streams that have at least one entry, in byte order, behind `after`.
+    /// Names of the streams that have at least one entry, in byte order, behind `after`; a limit of 0 means 100.
     async fn list_streams(&self, after: Option<&str>, limit: usize) -> Result<Vec<String>, StoreError>;
 
     /// Closes the store: waits for writes under way, refuses new operations. Closing twice is fine.
