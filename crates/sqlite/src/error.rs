@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use ledger_streams::{
-    Backend, Conflict, Corrupt, EntryNotFound, InvalidStoreName, Locked, ReadOnly, SourceTaken, StorageFull,
-    StoreClosed, StoreError, StreamExists, StreamNotFound,
+    Backend, Conflict, Corrupt, EntryNotFound, InvalidStoreName, LimitExceeded, Locked, ReadOnly,
+    SourceTaken, StorageFull, StoreClosed, StoreError, StreamExists, StreamNotFound,
 };
 use rusqlite::ErrorCode;
 
@@ -131,6 +131,7 @@ facts_are_failures!(
     Conflict,
     Corrupt,
     EntryNotFound,
+    LimitExceeded,
     SourceTaken,
     StoreClosed,
     StreamExists,

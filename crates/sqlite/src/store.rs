@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use ledger_streams::limits::{
-    check_attributes, check_batch, check_key, check_limit, check_read, check_stream_name,
+    check_attributes, check_batch, check_key, check_read, check_search, check_stream_name,
 };
 use ledger_streams::{
     AnnotationChanges, Append, Appended, Capabilities, CursorStore, Expect, FindBySource, Follow, Health,
@@ -21,9 +21,6 @@ use crate::executor::{Executor, InTransaction, Shared};
 use crate::ops::{self, Table};
 use crate::options::{Access, SqliteStoreOptions, StoreOptions, StreamNames};
 use crate::{Database, OpenError, layout};
-
-/// Longest search text.
-const MAX_QUERY_BYTES: usize = 64 << 10;
 
 /// A store in an SQLite database. Cheap to clone.
 pub type SqliteStore = StoreHandle<Shared>;
@@ -243,8 +240,7 @@ impl<E: Executor> Search for StoreHandle<E> {
         read: &Read<i64>,
     ) -> Result<Page<i64, Bytes>, StoreError> {
         self.check_open()?;
-        check_read(read)?;
-        check_limit("length of the search text in bytes", query.len(), MAX_QUERY_BYTES)?;
+        check_search(query, read)?;
         let (stream, query, read) = (stream.map(str::to_owned), query.to_owned(), read.clone());
         let operation = move |connection: &Connection, table: &Table| {
             ops::search(connection, table, stream.as_deref(), &query, &read)

@@ -1,9 +1,7 @@
 //! Tags, annotations, trim.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
-use ledger_streams::limits::check_attributes;
+use ledger_streams::limits::check_changed_entry;
 use ledger_streams::{AnnotationChanges, Corrupt, EntryNotFound};
 use rusqlite::{Connection, OptionalExtension};
 
@@ -24,7 +22,7 @@ pub(crate) fn set_tags(
     // What cannot be understood does not count: new tags can even be the cure.
     let metadata = parse_pairs(entry.metadata.as_deref()).unwrap_or_default();
     let annotations = parse_pairs(entry.annotations.as_deref()).unwrap_or_default();
-    check_attributes(texts(&metadata).chain(texts(&annotations)).chain(tags.iter().map(String::as_str)))?;
+    check_changed_entry(&metadata, tags, &annotations)?;
     let sql = format!(r#"UPDATE "{}" SET tags = ?2, updated_at = ?3 WHERE id = ?1"#, table.store);
     connection.prepare_cached(&sql)?.execute((id, tags_text(tags)?, time_text(Timestamp::now())))?;
     Ok(())
@@ -46,7 +44,7 @@ pub(crate) fn set_annotations(
     changes.apply(&mut annotations);
     let metadata = parse_pairs(entry.metadata.as_deref()).unwrap_or_default();
     let tags = parse_tags(&entry.tags).unwrap_or_default();
-    check_attributes(texts(&metadata).chain(texts(&annotations)).chain(tags.iter().map(String::as_str)))?;
+    check_changed_entry(&metadata, &tags, &annotations)?;
     let had_none = entry.annotations.is_none();
     let text = if had_none && annotations.is_empty() { None } else { Some(json_text(&annotations)?) };
     let sql = format!(r#"UPDATE "{}" SET annotations = ?2, updated_at = ?3 WHERE id = ?1"#, table.store);
@@ -71,10 +69,6 @@ fn attributes(connection: &Connection, table: &Table, stream: &str, id: i64) -> 
         Ok(Attributes { metadata: row.get(0)?, tags: row.get(1)?, annotations: row.get(2)? })
     });
     Ok(found.optional()?.ok_or_else(not_found)?)
-}
-
-fn texts(pairs: &BTreeMap<String, String>) -> impl Iterator<Item = &str> {
-    pairs.iter().flat_map(|(key, value)| [key.as_str(), value.as_str()])
 }
 
 /// Deletes entries up to and including an id.
