@@ -1,1 +1,54 @@
-fn main() {}
+//! The binary `ledger`: one module per command group, no logic of its own. What an operation means is decided by
+//! the store; what is here is how it is asked for and how the answer looks (specification §7).
+//!
+//! # Rooms
+//!
+//! | module | subject |
+//! |---|---|
+//! | `args` | the command tree and what its flags have in common |
+//! | `usage` | errors of the command line, in the words of the program that the request describes |
+//! | `errors` | [`Failure`](errors::Failure), exit codes |
+//! | `open` | from `--db` and `--store` to a store |
+//! | `console` | where results and remarks go |
+//! | `output` | entries as text and as JSON |
+//! | `jsonl` | the format of `export` and `import` |
+//! | `filter`, `time` | conditions on entries: flags to [`Filter`](ledger_streams::Filter) |
+//! | `pages` | reading page after page |
+//! | `lines`, `batch`, `load` | a file of lines: bytes to lines to batches to the store |
+//! | `stream`, `store` | the command groups |
+//!
+//! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
+//!
+//! # Exit codes
+//!
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done; also when the reader of standard output went away, and when Ctrl+C ended `tail` |
+//! | 1 | an error, which standard error names, or records were damaged (the others were printed) |
+//! | 130 | Ctrl+C ended an `append --input`, `import` or `export`; standard error says how to go on |
+#![forbid(unsafe_code)]
+
+mod args;
+mod batch;
+mod console;
+mod errors;
+mod filter;
+mod jsonl;
+mod lines;
+mod load;
+mod open;
+mod output;
+mod pages;
+mod store;
+mod stream;
+mod time;
+mod usage;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match args::parse(std::env::args_os()) {
+        Ok(cli) => console::with_terminal(|console| args::run(cli, console)),
+        Err(error) => usage::report(&error),
+    }
+}

@@ -1,0 +1,196 @@
+//! The command tree, and what its flags have in common.
+//!
+//! Flags behave as in the program that the request describes (specification §7): they may stand anywhere, a flag
+//! takes whatever follows it as its value, the last of several values counts, a switch can be written `--json=false`.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::builder::BoolishValueParser;
+use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use ledger_streams::limits::MAX_PAGE_ENTRIES;
+
+use crate::console::Console;
+use crate::errors::Failure;
+use crate::{store, stream};
+
+/// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The command line.
+#[derive(Parser, Debug)]
+#[command(
+    name = "ledger",
+    about = "An append-only log: streams of entries in a local database file",
+    disable_version_flag = true
+)]
+pub(crate) struct Cli {
+    /// Database file to work on
+    #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true)]
+    db: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    /// Append, read, search and follow the entries of streams
+    Stream(Box<stream::StreamArgs>),
+    /// List and create stores, that is the tables that streams live in
+    Store(store::StoreArgs),
+    /// Print a completion script for a shell
+    #[command(visible_alias = "completion")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the version
+    Version(Ignored),
+}
+
+/// Arguments of a command that takes none. They are ignored, as scripts may rely on, but not without a word.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Ignored {
+    #[arg(hide = true, value_name = "IGNORED")]
+    extra: Vec<String>,
+}
+
+impl Ignored {
+    /// Says which arguments have no effect.
+    pub(crate) fn warn(&self, console: &mut Console<'_>) {
+        for argument in &self.extra {
+            console.note(format_args!("Warning: argument {argument:?} has no effect"));
+        }
+    }
+}
+
+/// The database file that a command works on.
+#[derive(Debug)]
+pub(crate) struct DatabaseFile(Option<PathBuf>);
+
+impl DatabaseFile {
+    /// The path.
+    ///
+    /// # Errors
+    /// [`Failure::NoDatabase`] if none was named.
+    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
+        self.0.as_ref().filter(|path| !path.as_os_str().is_empty()).ok_or(Failure::NoDatabase)
+    }
+}
+
+/// Parses a command line.
+///
+/// # Errors
+/// Those of [`clap`], help included; [`usage::report`](crate::usage::report) says them.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::from_arg_matches(&tree().try_get_matches_from(arguments)?)
+}
+
+/// Runs a parsed command line.
+pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
+    let database = DatabaseFile(cli.db);
+    match cli.command {
+        None => print_help(&[], console),
+        Some(Command::Stream(args)) => match args.command {
+            None => print_help(&["stream"], console),
+            Some(command) => block_on(stream::dispatch(command, &database, console)),
+        },
+        Some(Command::Store(args)) => match args.command {
+            None => print_help(&["store"], console),
+            Some(command) => block_on(store::dispatch(command, &database, console)),
+        },
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut tree(), "ledger", &mut script);
+            Ok(console.out.write_all(&script)?)
+        }
+        Some(Command::Version(ignored)) => {
+            ignored.warn(console);
+            let commit = option_env!("LEDGER_BUILD_COMMIT").unwrap_or("unknown");
+            let date = option_env!("LEDGER_BUILD_DATE").unwrap_or("unknown");
+            Ok(writeln!(console.out, "ledger {VERSION} (commit {commit}, built {date})")?)
+        }
+    }
+}
+
+fn block_on(command: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(Failure::Runtime)?.block_on(command)
+}
+
+fn print_help(path: &[&str], console: &mut Console<'_>) -> Result<(), Failure> {
+    Ok(write!(console.out, "{}", find(path).render_help())?)
+}
+
+/// How a command is used: its help without what it is about.
+pub(crate) fn usage_of(path: &[&str]) -> String {
+    let mut command = find(path).help_template("{usage-heading} {usage}\n\n{all-args}");
+    command.render_help().to_string().trim_end().to_owned()
+}
+
+fn find(path: &[&str]) -> clap::Command {
+    let mut tree = tree();
+    tree.build();
+    path.iter().fold(tree, |command, name| command.find_subcommand(name).cloned().unwrap_or(command))
+}
+
+/// The command tree, with flags that behave as in the original.
+fn tree() -> clap::Command {
+    with_flags_of_the_original(Cli::command())
+}
+
+fn with_flags_of_the_original(command: clap::Command) -> clap::Command {
+    command
+        .args_override_self(true)
+        .mut_args(flag_of_the_original)
+        .mut_subcommands(with_flags_of_the_original)
+}
+
+fn flag_of_the_original(flag: Arg) -> Arg {
+    match flag.get_action() {
+        ArgAction::SetTrue => flag
+            .action(ArgAction::Set)
+            .num_args(0..=1)
+            .require_equals(true)
+            .value_name("BOOL")
+            .value_parser(BoolishValueParser::new())
+            .default_value("false")
+            .default_missing_value("true")
+            .hide_default_value(true)
+            .hide_possible_values(true),
+        ArgAction::Set | ArgAction::Append if !flag.is_positional() => flag.allow_hyphen_values(true),
+        _ => flag,
+    }
+}
+
+/// Refuses an empty text.
+///
+/// # Errors
+/// [`Failure::Arguments`].
+pub(crate) fn not_empty<'t>(what: &str, text: &'t str) -> Result<&'t str, Failure> {
+    if text.is_empty() { Err(Failure::Arguments(format!("{what} must not be empty"))) } else { Ok(text) }
+}
+
+/// The only argument of a command.
+///
+/// # Errors
+/// [`Failure::WrongArgumentCount`].
+pub(crate) fn only_argument(arguments: &[String]) -> Result<&str, Failure> {
+    match arguments {
+        [argument] => Ok(argument),
+        _ => Err(Failure::WrongArgumentCount { accepts: 1, received: arguments.len() }),
+    }
+}
+
+/// Whether a number is one that a page can have; 0 stands for the default.
+pub(crate) fn page_limit(text: &str) -> Result<usize, String> {
+    let limit: i128 = text.parse().map_err(|_| "it is not a whole number".to_owned())?;
+    if limit < 0 {
+        return Err("it is negative; 0 stands for the default".to_owned());
+    }
+    usize::try_from(limit)
+        .ok()
+        .filter(|limit| *limit <= MAX_PAGE_ENTRIES)
+        .ok_or_else(|| format!("it is over the limit of {MAX_PAGE_ENTRIES}; --all prints everything"))
+}

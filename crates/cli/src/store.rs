@@ -1,0 +1,65 @@
+//! `ledger store …`: the stores of a database.
+
+use clap::{Args, Subcommand};
+use ledger_sqlite::{OpenError, StreamNames};
+use ledger_streams::StoreName;
+
+use crate::args::{DatabaseFile, Ignored, only_argument};
+use crate::console::Console;
+use crate::errors::Failure;
+use crate::open::{self, Purpose};
+use crate::output::quoted;
+
+/// Arguments of the group.
+#[derive(Args, Debug)]
+pub(crate) struct StoreArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<StoreCommand>,
+}
+
+/// The commands of the group.
+#[derive(Subcommand, Debug)]
+pub(crate) enum StoreCommand {
+    /// List the stores of the database
+    List(Ignored),
+    /// Create a store, and the database if there is none; a store that exists stays as it is
+    Create {
+        /// Name of the store: letters, digits and _, at most 45
+        name: Vec<String>,
+    },
+}
+
+/// Runs a command of this group.
+pub(crate) async fn dispatch(
+    command: StoreCommand,
+    file: &DatabaseFile,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    match command {
+        StoreCommand::List(ignored) => {
+            ignored.warn(console);
+            let database = open::database(file, Purpose::Read).await?;
+            let stores = database.stores().await;
+            database.close().await;
+            for name in stores? {
+                writeln!(console.out, "{name}")?;
+            }
+            Ok(())
+        }
+        StoreCommand::Create { name } => create(only_argument(&name)?, file, console).await,
+    }
+}
+
+async fn create(name: &str, file: &DatabaseFile, console: &mut Console<'_>) -> Result<(), Failure> {
+    StoreName::new(name).map_err(OpenError::from)?;
+    let database = open::database(file, Purpose::Create).await?;
+    let created = async {
+        let existed = database.stores().await?.iter().any(|store| store == name);
+        database.store(name).stream_names(StreamNames::Mapped).open().await?;
+        Ok::<_, Failure>(!existed)
+    };
+    let created = created.await;
+    database.close().await;
+    let done = if created? { "created" } else { "exists already" };
+    Ok(writeln!(console.out, "store {} {done}", quoted(name))?)
+}
