@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::BoolishValueParser;
+use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use ledger_streams::limits::MAX_PAGE_ENTRIES;
@@ -27,7 +27,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 )]
 pub(crate) struct Cli {
     /// Database file to work on
-    #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true)]
+    #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true, value_parser = any_path())]
     db: Option<PathBuf>,
     #[command(subcommand)]
     command: Option<Command>,
@@ -63,6 +63,11 @@ impl Ignored {
             console.note(format_args!("Warning: argument {argument:?} has no effect"));
         }
     }
+}
+
+/// Accepts an empty path too: an empty variable in the environment names no database.
+fn any_path() -> impl TypedValueParser<Value = PathBuf> {
+    OsStringValueParser::new().map(PathBuf::from)
 }
 
 /// The database file that a command works on.
@@ -102,7 +107,7 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         },
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut tree(), "ledger", &mut script);
+            clap_complete::generate(shell, &mut Cli::command(), "ledger", &mut script);
             Ok(console.out.write_all(&script)?)
         }
         Some(Command::Version(ignored)) => {
@@ -183,14 +188,25 @@ pub(crate) fn only_argument(arguments: &[String]) -> Result<&str, Failure> {
     }
 }
 
-/// Whether a number is one that a page can have; 0 stands for the default.
-pub(crate) fn page_limit(text: &str) -> Result<usize, String> {
-    let limit: i128 = text.parse().map_err(|_| "it is not a whole number".to_owned())?;
-    if limit < 0 {
-        return Err("it is negative; 0 stands for the default".to_owned());
+/// A number of entries or lines.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub(crate) fn number(text: &str) -> Result<usize, String> {
+    let number: i128 = text.parse().map_err(|_| "it is not a whole number".to_owned())?;
+    if number < 0 {
+        return Err("it is negative".to_owned());
     }
-    usize::try_from(limit)
-        .ok()
-        .filter(|limit| *limit <= MAX_PAGE_ENTRIES)
-        .ok_or_else(|| format!("it is over the limit of {MAX_PAGE_ENTRIES}; --all prints everything"))
+    usize::try_from(number).map_err(|_| format!("it is over the limit of {}", usize::MAX))
+}
+
+/// The number of entries of a page; 0 stands for the default.
+///
+/// # Errors
+/// A text that says what is wrong.
+pub(crate) fn page_limit(text: &str) -> Result<usize, String> {
+    match number(text)? {
+        limit if limit <= MAX_PAGE_ENTRIES => Ok(limit),
+        _ => Err(format!("it is over the limit of {MAX_PAGE_ENTRIES}; --all prints everything")),
+    }
 }

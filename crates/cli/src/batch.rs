@@ -52,6 +52,9 @@ pub(crate) enum BadLine {
     /// It is not the JSON that is expected here.
     #[error("{}", json_problem(.0))]
     NotJson(#[from] serde_json::Error),
+    /// It is some other JSON, or none.
+    #[error("not an entry: it does not begin with {{")]
+    NoObject,
     /// It has no payload.
     #[error("there is neither `payload` nor `payload_base64`")]
     NoPayload,

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use ledger_streams::{Appended, Expect, Store, StoreError};
 use tokio::sync::mpsc;
 
+use crate::args::number;
 use crate::batch::{self, Batch, Ending, Input, Message, Plan, Stopped};
 use crate::console::Console;
 use crate::errors::Failure;
@@ -21,8 +22,8 @@ use crate::errors::Failure;
 #[derive(Args, Clone, Debug)]
 pub(crate) struct LoadArgs {
     /// Pass over this many lines at the beginning, because an earlier run has stored them
-    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
-    skip_lines: u64,
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = number)]
+    skip_lines: usize,
     /// Add lines that cannot be stored to this file and go on; without it the first one is an error
     #[arg(long, value_name = "FILE")]
     skip_bad: Option<PathBuf>,
@@ -62,7 +63,7 @@ impl LoadFile {
             None => None,
         };
         let name = if is_standard_input { "standard input".to_owned() } else { path.display().to_string() };
-        let (skip_lines, is_live) = (args.skip_lines, total_bytes.is_none());
+        let (skip_lines, is_live) = (args.skip_lines as u64, total_bytes.is_none());
         let plan = Plan { source, is_live, skip_lines, bad_lines };
         Ok(Self { name, total_bytes, skip_lines, bad_lines: args.skip_bad, plan })
     }
@@ -160,6 +161,14 @@ pub(crate) enum LoadError {
         /// How far it was stored.
         progress: Progress,
     },
+    /// The ids cannot be printed.
+    #[error("the ids cannot be written to standard output: {source}\n{progress}")]
+    Unprinted {
+        /// Why not.
+        source: io::Error,
+        /// How far the file was stored.
+        progress: Progress,
+    },
     /// The reading thread ended without a word.
     #[error("{file}: reading it failed in a way that was not foreseen; please report this\n{progress}")]
     ReaderLost {
@@ -189,27 +198,23 @@ pub(crate) struct Progress {
 
 impl fmt::Display for Progress {
     fn fmt(&self, text: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stored, through_line, .. } = self;
-        if *stored == 0 {
-            write!(text, "Nothing was stored.")?;
-        } else if self.has_holes {
-            write!(text, "All other lines up to {through_line} are stored, {stored} entries by this run.")?;
+        let Self { stored, through_line, has_holes, bad_line } = *self;
+        if stored == 0 {
+            text.write_str("Nothing was stored. ")?;
+        } else if has_holes {
+            write!(text, "Stored: {stored} entries, from all other lines up to {through_line}. ")?;
         } else {
-            write!(
-                text,
-                "All lines up to {through_line} are stored, {stored} entries by this run, and none behind."
-            )?;
+            write!(text, "Stored: {stored} entries, from the lines up to {through_line}. ")?;
         }
-        if self.bad_line {
-            write!(text, " Correct the line, or set bad lines aside with --skip-bad FILE.")?;
+        let go_on = match (bad_line, has_holes) {
+            (true, _) => "Correct the line, or set bad lines aside with --skip-bad FILE; then go on",
+            (false, true) => "Store those lines by themselves; then go on",
+            (false, false) => "Go on",
+        };
+        match through_line {
+            0 => write!(text, "{go_on} from the beginning"),
+            line => write!(text, "{go_on} with --skip-lines {line}"),
         }
-        if self.has_holes {
-            write!(text, " Store those lines by themselves.")?;
-        }
-        if *through_line > 0 {
-            write!(text, " Go on with --skip-lines {through_line}")?;
-        }
-        Ok(())
     }
 }
 
@@ -237,14 +242,14 @@ impl fmt::Display for LineRanges {
 /// With an expectation, nothing of anybody else comes in between either.
 ///
 /// # Errors
-/// [`LoadError`], and what `stored` returns.
+/// [`LoadError`].
 pub(crate) async fn load<S: Store<Payload = Bytes> + ?Sized>(
     store: &S,
     file: LoadFile,
     input: impl Input,
     mut expect: Expect<S::Id>,
     console: &mut Console<'_>,
-    mut on_stored: impl FnMut(&[S::Id], &mut Console<'_>) -> Result<(), Failure>,
+    mut on_stored: impl FnMut(&[S::Id], &mut Console<'_>) -> io::Result<()>,
 ) -> Result<Loaded, Failure> {
     let LoadFile { name, total_bytes, skip_lines, bad_lines, plan } = file;
     let batches = batch::start(input, plan).map_err(Failure::Runtime)?;
@@ -266,7 +271,7 @@ pub(crate) async fn load<S: Store<Payload = Bytes> + ?Sized>(
                     expect = Expect::LastId(last.clone());
                 }
                 tally.through_line = last_line;
-                on_stored(&ids, console)?;
+                on_stored(&ids, console).map_err(|source| tally.unprinted(source))?;
                 bar.set_position(consumed_bytes);
             }
             Some(Message::End(ended)) => break ended.map_err(|reason| tally.stopped(reason))?,
@@ -341,6 +346,10 @@ impl Tally {
             }
             reason => LoadError::Stopped { file, reason, progress },
         }
+    }
+
+    fn unprinted(&self, source: io::Error) -> LoadError {
+        LoadError::Unprinted { source, progress: self.progress() }
     }
 
     /// Stores a batch. Its streams are appended to at the same time, so that one commit serves them all.

@@ -229,3 +229,95 @@ pub(crate) fn print_page<Id: EntryId>(
     page.damaged.iter().for_each(|record| console.damaged(record));
     page.entries.iter().try_for_each(|entry| Ok(form.print(console.out, entry)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(payload: &[u8]) -> Entry<i64, Bytes> {
+        Entry {
+            id: 2,
+            stream: "default".into(),
+            payload: Bytes::copy_from_slice(payload),
+            order_key: String::new(),
+            dedup_key: String::new(),
+            schema_version: 0,
+            metadata: BTreeMap::new(),
+            tags: Vec::new(),
+            annotations: BTreeMap::new(),
+            source_id: String::new(),
+            created_at: "2026-11-21T03:54:24.235Z".parse().unwrap(),
+            updated_at: None,
+        }
+    }
+
+    fn printed(form: Form, entry: &Entry<i64, Bytes>) -> String {
+        let mut out = Vec::new();
+        form.print(&mut out, entry).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn json_is_byte_for_byte_that_of_the_original() {
+        let json = Form { json: true, escape: false };
+        let mut full = entry(br#"{"a": 1,  "b":[1,2]}"#);
+        full.order_key = "ok1".to_owned();
+        full.dedup_key = "d1".to_owned();
+        full.metadata.insert("env".to_owned(), "prod".to_owned());
+        full.tags = vec!["x".to_owned(), "y".to_owned()];
+        let sample = r#"{"id":"2","stream":"default","payload":"eyJhIjogMSwgICJiIjpbMSwyXX0=","order_key":"ok1","dedup_key":"d1","metadata":{"env":"prod"},"tags":["x","y"],"created_at":{"seconds":1795233264,"nanos":235000000}}"#;
+        assert_eq!(printed(json, &full), format!("{sample}\n"));
+
+        let mut odd = entry(b"");
+        odd.tags = vec!["<a&b>\u{2028}\u{2029}\u{8}\u{c}\u{1}\u{7f}\"\\".to_owned()];
+        odd.schema_version = 3;
+        odd.annotations.insert("k<".to_owned(), String::new());
+        odd.created_at = Timestamp::UNIX_EPOCH;
+        odd.updated_at = Some("1969-12-31T23:59:59.75Z".parse().unwrap());
+        let expected = r#"{"id":"2","stream":"default","schema_version":3,"tags":["\u003ca\u0026b\u003e\u2028\u2029\b\f\u0001DEL\"\\"],"annotations":{"k\u003c":""},"created_at":{},"updated_at":{"seconds":-1,"nanos":750000000}}"#;
+        assert_eq!(printed(json, &odd), format!("{}\n", expected.replace("DEL", "\u{7f}")));
+    }
+
+    #[test]
+    fn text_unwraps_strings_and_leaves_everything_else_as_it_is() {
+        let text = Form::default();
+        for (payload, shown) in [
+            (&br#""a\tb\nc""#[..], "a\tb\nc"),
+            (br#"{"a": 1}"#, r#"{"a": 1}"#),
+            (b"null", ""),
+            (b" null ", ""),
+            (br#" "x" "#, "x"),
+            (b"", ""),
+            (b"\"open", "\"open"),
+            (br#""\ud800""#, r#""\ud800""#),
+            (b"nullx", "nullx"),
+        ] {
+            assert_eq!(printed(text, &entry(payload)), format!("2\t{shown}\n"));
+        }
+    }
+
+    #[test]
+    fn escaped_text_is_one_line_whatever_the_payload() {
+        let escaped = Form { json: false, escape: true };
+        for (payload, shown) in [
+            (&br#""a\tb\nc\\d\r\u0000\u001b""#[..], r"a\tb\nc\\d\r\x00\x1b"),
+            (b"null", "null"),
+            (b"{\n \"a\": 1}", "{\\n \"a\": 1}"),
+            (b"\xff\xfe ok \xc3\xa4", "\\xff\\xfe ok ä"),
+        ] {
+            assert_eq!(printed(escaped, &entry(payload)), format!("2\t{shown}\n"));
+        }
+    }
+
+    #[test]
+    fn quotes_are_those_of_the_original() {
+        for (text, expected) in [
+            ("plain ä 日本 😀", r#""plain ä 日本 😀""#),
+            ("a\"b\\c", r#""a\"b\\c""#),
+            ("\x07\x08\x0c\n\r\t\x0b\0\x7f", r#""\a\b\f\n\r\t\v\x00\x7f""#),
+            ("\u{a0}\u{200b}\u{2028}\u{85}\u{10ffff}", r#""\u00a0\u200b\u2028\u0085\U0010ffff""#),
+        ] {
+            assert_eq!(quoted(text), expected);
+        }
+    }
+}

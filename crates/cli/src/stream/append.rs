@@ -1,6 +1,7 @@
 //! `ledger stream append`: one entry, or a file of them.
 
 use std::borrow::Cow;
+use std::io::ErrorKind::BrokenPipe;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
@@ -219,22 +220,15 @@ impl StoreCommand for Job {
         match self.what {
             What::Entry(entry) => {
                 let appended = store.append(self.target.name()?, vec![entry], expect).await?;
-                print_ids(&appended.ids, console)
+                Ok(print_ids(&appended.ids, console)?)
             }
             What::Lines { file, lines, print_ids: true } => {
                 let mut reader_is_gone = false;
                 let on_stored = |ids: &[S::Id], console: &mut Console<'_>| {
-                    if reader_is_gone {
-                        return Ok(());
-                    }
-                    match print_ids(ids, console) {
-                        // The entries matter more than whoever reads their ids.
-                        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {
-                            reader_is_gone = true;
-                            Ok(())
-                        }
-                        done => done,
-                    }
+                    let printed = if reader_is_gone { Ok(()) } else { print_ids(ids, console) };
+                    // The entries matter more than whoever reads their ids.
+                    reader_is_gone |= printed.as_ref().is_err_and(|error| error.kind() == BrokenPipe);
+                    if reader_is_gone { Ok(()) } else { printed }
                 };
                 load(store, file, lines, expect, console, on_stored).await.map(drop)
             }
@@ -246,9 +240,9 @@ impl StoreCommand for Job {
     }
 }
 
-fn print_ids<Id: EntryId>(ids: &[Id], console: &mut Console<'_>) -> Result<(), Failure> {
+fn print_ids<Id: EntryId>(ids: &[Id], console: &mut Console<'_>) -> io::Result<()> {
     for id in ids {
         writeln!(console.out, "{id}")?;
     }
-    Ok(console.out.flush()?)
+    console.out.flush()
 }

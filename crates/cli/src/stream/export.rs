@@ -13,7 +13,7 @@ use tempfile::TempPath;
 
 use super::list::each_name;
 use super::{StoreCommand, StreamArg};
-use crate::args::Ignored;
+use crate::args::{Ignored, number};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -39,7 +39,7 @@ pub(crate) struct ExportArgs {
     #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
     after: String,
     /// Export at most this many entries; 0 stands for all
-    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true)]
+    #[arg(long, value_name = "N", default_value = "0", hide_default_value = true, value_parser = number)]
     limit: usize,
     /// Newest first
     #[arg(long)]
