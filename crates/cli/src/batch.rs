@@ -20,7 +20,7 @@ const BATCH_ENTRIES: usize = 1000;
 /// Bytes of lines in a batch, if a single line is not longer.
 const BATCH_BYTES: usize = 1 << 20;
 /// Bytes of lines that are read ahead, if a single line is not longer.
-const AHEAD_BYTES: usize = 8 << 20;
+const AHEAD_BYTES: usize = 4 << 20;
 /// Batches that are read ahead.
 const AHEAD_BATCHES: usize = 16;
 /// A line of which this much is held is read on only once everything before it is stored.

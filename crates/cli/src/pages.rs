@@ -137,3 +137,46 @@ async fn end_of<S: Store<Payload = Bytes> + ?Sized>(
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use ledger_streams::{Append, Expect, MemoryStore};
+
+    use super::*;
+
+    /// Reads everything while somebody appends at least as fast; answers how many entries were shown.
+    fn shown_while_others_append(order: Order) -> usize {
+        let store = MemoryStore::new("busy").unwrap();
+        let append = |entries: usize| {
+            let entries = vec![Append::new(Bytes::from_static(b"1")); entries];
+            store.append("s", entries, Expect::Any).now_or_never().unwrap().unwrap();
+        };
+        append(3 * PAGE_ENTRIES / 2);
+        let mut shown = 0;
+        let show = |page: Page<i64, Bytes>| {
+            shown += page.entries.len();
+            append(PAGE_ENTRIES);
+            Ok(())
+        };
+        let read = Read { order, ..Read::new() };
+        each_page(&store, Source::Stream("s"), read, None, show).now_or_never().unwrap().unwrap();
+        shown
+    }
+
+    #[test]
+    fn reading_everything_ends_while_others_append() {
+        assert_eq!(shown_while_others_append(Order::Ascending), 3 * PAGE_ENTRIES / 2);
+        assert_eq!(shown_while_others_append(Order::Descending), 3 * PAGE_ENTRIES / 2);
+    }
+
+    #[test]
+    fn a_stream_without_entries_shows_nothing() {
+        let store = MemoryStore::new("empty").unwrap();
+        let show = |page: Page<i64, Bytes>| {
+            assert!(page.entries.is_empty());
+            Ok(())
+        };
+        each_page(&store, Source::Stream("s"), Read::new(), None, show).now_or_never().unwrap().unwrap();
+    }
+}

@@ -1,5 +1,5 @@
 //! `ledger stream append --input`: a file of entries.
-
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 mod common;
 
 use std::io::{BufRead as _, BufReader, Write as _};

@@ -1,5 +1,5 @@
 //! `ledger stream search`.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use common::Ledger;

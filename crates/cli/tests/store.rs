@@ -1,5 +1,5 @@
 //! `ledger store`, and databases that cannot be worked on.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use common::Ledger;

@@ -1,5 +1,5 @@
 //! `ledger stream tag` and `annotate`.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use common::Ledger;

@@ -1,5 +1,5 @@
 //! `ledger stream tail`.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use std::io::{BufRead as _, BufReader, Lines};

@@ -1,5 +1,5 @@
 //! `ledger stream trim` and `rename`.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use common::Ledger;

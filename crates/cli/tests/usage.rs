@@ -1,5 +1,5 @@
 //! Help, versions, completions, and command lines that make no sense.
-
+#![allow(clippy::unwrap_used, reason = "a test")]
 mod common;
 
 use common::Ledger;

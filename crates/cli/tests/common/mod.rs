@@ -1,6 +1,5 @@
 //! Runs the real binary on a database of its own.
-#![allow(dead_code, reason = "every test file uses a part of it")]
-
+#![allow(clippy::unwrap_used, dead_code, reason = "for tests, of which each uses a part")]
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
