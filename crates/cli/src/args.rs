@@ -46,21 +46,36 @@ enum Command {
         shell: Shell,
     },
     /// Print the version
-    Version(Ignored),
+    Version(ExtraArgs),
 }
 
-/// Arguments of a command that takes none. They are ignored, as scripts may rely on, but not without a word.
+/// Arguments beyond those that a command takes.
 #[derive(clap::Args, Debug)]
-pub(crate) struct Ignored {
-    #[arg(hide = true, value_name = "IGNORED")]
+pub(crate) struct ExtraArgs {
+    #[arg(hide = true, value_name = "EXTRA")]
     extra: Vec<String>,
 }
 
-impl Ignored {
-    /// Says which arguments have no effect.
+impl ExtraArgs {
+    /// Says which arguments have no effect. Commands that take none ignore them, as scripts may rely on, but not
+    /// without a word.
     pub(crate) fn warn(&self, console: &mut Console<'_>) {
         for argument in &self.extra {
             console.note(format_args!("Warning: argument {argument:?} has no effect"));
+        }
+    }
+
+    /// The only argument of a command that takes one.
+    ///
+    /// # Errors
+    /// [`Failure::WrongArgumentCount`] if there is none, or more than one.
+    pub(crate) fn only<'a, T>(&self, argument: &'a Option<T>) -> Result<&'a T, Failure> {
+        match argument {
+            Some(argument) if self.extra.is_empty() => Ok(argument),
+            _ => {
+                let received = usize::from(argument.is_some()).saturating_add(self.extra.len());
+                Err(Failure::WrongArgumentCount { accepts: 1, received })
+            }
         }
     }
 }
@@ -110,8 +125,8 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "ledger", &mut script);
             Ok(console.out.write_all(&script)?)
         }
-        Some(Command::Version(ignored)) => {
-            ignored.warn(console);
+        Some(Command::Version(extra)) => {
+            extra.warn(console);
             let commit = option_env!("LEDGER_BUILD_COMMIT").unwrap_or("unknown");
             let date = option_env!("LEDGER_BUILD_DATE").unwrap_or("unknown");
             Ok(writeln!(console.out, "ledger {VERSION} (commit {commit}, built {date})")?)
@@ -175,17 +190,6 @@ fn flag_of_the_original(flag: Arg) -> Arg {
 /// [`Failure::Arguments`].
 pub(crate) fn not_empty<'t>(what: &str, text: &'t str) -> Result<&'t str, Failure> {
     if text.is_empty() { Err(Failure::Arguments(format!("{what} must not be empty"))) } else { Ok(text) }
-}
-
-/// The only argument of a command.
-///
-/// # Errors
-/// [`Failure::WrongArgumentCount`].
-pub(crate) fn only_argument(arguments: &[String]) -> Result<&str, Failure> {
-    match arguments {
-        [argument] => Ok(argument),
-        _ => Err(Failure::WrongArgumentCount { accepts: 1, received: arguments.len() }),
-    }
 }
 
 /// A number of entries or lines.

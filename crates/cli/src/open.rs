@@ -7,9 +7,10 @@ use ledger_streams::{MemoryStore, Store};
 use crate::args::DatabaseFile;
 use crate::console::Console;
 use crate::errors::Failure;
+use crate::stream::{StoreCommand, Stores};
 
 /// A store in a local file, or what stands in for one that does not exist.
-pub(crate) type LocalStore = dyn Store<Id = i64, Payload = Bytes>;
+type LocalStore = dyn Store<Id = i64, Payload = Bytes>;
 
 /// What a command is going to do with a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,24 +39,16 @@ pub(crate) async fn database(file: &DatabaseFile, purpose: Purpose) -> Result<Da
     Ok(Database::open(file.path()?).access(access).read_connections(1).connect().await?)
 }
 
-/// Opens a store, runs a command on it and closes the database.
-///
-/// # Errors
-/// Those of opening, and of the command.
-pub(crate) async fn with_store(
-    file: &DatabaseFile,
-    store: &str,
-    purpose: Purpose,
-    console: &mut Console<'_>,
-    command: impl AsyncFnOnce(&LocalStore, &mut Console<'_>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let database = database(file, purpose).await?;
-    let result = match open(&database, store, purpose, console).await {
-        Ok(store) => command(&*store, console).await,
-        Err(failure) => Err(failure),
-    };
-    database.close().await;
-    result
+impl Stores for DatabaseFile {
+    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
+        let database = database(self, C::PURPOSE).await?;
+        let result = match open(&database, command.store(), C::PURPOSE, console).await {
+            Ok(store) => command.run(&*store, console).await,
+            Err(failure) => Err(failure),
+        };
+        database.close().await;
+        result
+    }
 }
 
 async fn open(

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use ledger_sqlite::{OpenError, StreamNames};
 use ledger_streams::StoreName;
 
-use crate::args::{DatabaseFile, Ignored, only_argument};
+use crate::args::{DatabaseFile, ExtraArgs};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::{self, Purpose};
@@ -21,11 +21,14 @@ pub(crate) struct StoreArgs {
 #[derive(Subcommand, Debug)]
 pub(crate) enum StoreCommand {
     /// List the stores of the database
-    List(Ignored),
+    List(ExtraArgs),
     /// Create a store, and the database if there is none; a store that exists stays as it is
+    #[command(override_usage = "ledger store create [OPTIONS] <NAME>")]
     Create {
         /// Name of the store: letters, digits and _, at most 45
-        name: Vec<String>,
+        name: Option<String>,
+        #[command(flatten)]
+        extra: ExtraArgs,
     },
 }
 
@@ -36,8 +39,8 @@ pub(crate) async fn dispatch(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     match command {
-        StoreCommand::List(ignored) => {
-            ignored.warn(console);
+        StoreCommand::List(extra) => {
+            extra.warn(console);
             let database = open::database(file, Purpose::Read).await?;
             let stores = database.stores().await;
             database.close().await;
@@ -46,7 +49,7 @@ pub(crate) async fn dispatch(
             }
             Ok(())
         }
-        StoreCommand::Create { name } => create(only_argument(&name)?, file, console).await,
+        StoreCommand::Create { name, extra } => create(extra.only(&name)?, file, console).await,
     }
 }
 

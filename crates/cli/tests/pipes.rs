@@ -5,7 +5,7 @@ mod common;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 
-use common::{Ledger, Run};
+use common::{Ledger, Run, signal};
 
 fn with_many_entries() -> Ledger {
     let ledger = Ledger::new();
@@ -78,6 +78,22 @@ fn an_error_needs_nobody_to_read_it() {
     let mut child = ledger.spawn(&["stream", "read"]);
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn ctrl_c_ends_an_export() {
+    let ledger = Ledger::new();
+    // Several pages, and more than the pipe holds.
+    let line = format!("{{\"stream\":\"s\",\"payload\":\"{}\"}}\n", "x".repeat(1_000_000));
+    ledger.run_with_input(&["stream", "import", "-"], line.repeat(20)).ok();
+    let mut child = ledger.spawn(&["stream", "export", "-S", "s"]);
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 1]).unwrap();
+    signal(&child, "INT");
+    let rest = std::io::copy(&mut stdout, &mut std::io::sink()).unwrap();
+    let run = Run::of(child.wait_with_output().unwrap());
+    assert_eq!((run.code, run.err.as_str()), (Some(130), "Error: interrupted\n"));
+    assert!(rest < 20_000_000, "{rest}");
 }
 
 /// Most memory that a process has had, in KiB.

@@ -12,7 +12,7 @@ use ledger_streams::{Append, EntryId, Expect, Store, StoreError};
 use serde::de::IgnoredAny;
 
 use super::{StoreCommand, StreamArg};
-use crate::args::only_argument;
+use crate::args::ExtraArgs;
 use crate::batch::{BadLine, ForStream, Input};
 use crate::console::Console;
 use crate::errors::Failure;
@@ -28,7 +28,9 @@ use crate::open::Purpose;
 pub(crate) struct AppendArgs {
     /// The payload; - reads it from standard input, without a line end at its end
     #[arg(value_name = "PAYLOAD")]
-    payload: Vec<String>,
+    payload: Option<String>,
+    #[command(flatten)]
+    extra: ExtraArgs,
     #[command(flatten)]
     target: StreamArg,
     /// Store the payload as the JSON that it is, byte for byte, and not as text
@@ -109,8 +111,8 @@ pub(crate) fn prepare(args: AppendArgs) -> Result<Job, Failure> {
             let text = "--print-ids, --skip-lines and --skip-bad are for --input";
             return Err(Failure::Arguments(text.to_owned()));
         }
-        None => What::Entry(Append { payload: payload(only_argument(&args.payload)?, args.json)?, ..like }),
-        Some(_) if !args.payload.is_empty() => {
+        None => What::Entry(Append { payload: payload(args.extra.only(&args.payload)?, args.json)?, ..like }),
+        Some(_) if args.payload.is_some() => {
             return Err(Failure::Arguments("PAYLOAD and --input exclude each other".to_owned()));
         }
         Some(_) if !like.dedup_key.is_empty() => {

@@ -5,7 +5,7 @@ use clap::Args;
 use ledger_streams::Store;
 
 use super::{StoreCommand, StreamArg};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -16,7 +16,7 @@ pub(crate) struct CountArgs {
     #[command(flatten)]
     target: StreamArg,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 /// Arguments of `stat`.
@@ -25,7 +25,7 @@ pub(crate) struct StatArgs {
     #[command(flatten)]
     target: StreamArg,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl StoreCommand for CountArgs {
@@ -35,8 +35,8 @@ impl StoreCommand for CountArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -61,8 +61,8 @@ impl StoreCommand for StatArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {

@@ -1,8 +1,7 @@
 //! `ledger stream export`: entries as JSON Lines, with everything that belongs to them ([`jsonl`](crate::jsonl)).
 
-use std::fs::{File, Metadata, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -13,7 +12,7 @@ use tempfile::TempPath;
 
 use super::list::each_name;
 use super::{StoreCommand, StreamArg};
-use crate::args::{Ignored, number};
+use crate::args::{ExtraArgs, number};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -47,7 +46,7 @@ pub(crate) struct ExportArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl StoreCommand for ExportArgs {
@@ -57,8 +56,8 @@ impl StoreCommand for ExportArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -183,7 +182,9 @@ impl OutputFile {
         } else {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let mut builder = tempfile::Builder::new();
-            builder.prefix(".ledger-export-").permissions(permissions_like(existing.as_ref()));
+            builder.prefix(".ledger-export-");
+            #[cfg(unix)]
+            builder.permissions(permissions_like(existing.as_ref()));
             let (file, temporary) = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?.into_parts();
             (file, Some(temporary))
         };
@@ -202,6 +203,31 @@ impl OutputFile {
 
 /// Those of the file that is replaced, or what a redirection of the shell would give: the system takes away what the
 /// user's mask does not allow.
-fn permissions_like(existing: Option<&Metadata>) -> Permissions {
+#[cfg(unix)]
+fn permissions_like(existing: Option<&std::fs::Metadata>) -> std::fs::Permissions {
+    use std::fs::{Metadata, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
     existing.map_or_else(|| Permissions::from_mode(0o666), Metadata::permissions)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    #[test]
+    fn an_output_file_that_is_given_up_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        let names = || folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name());
+        let mut file = OutputFile::begin(&path).unwrap();
+        file.writer.write_all(b"half a li").unwrap();
+        file.writer.flush().unwrap();
+        assert_eq!(names().count(), 1);
+        assert!(!path.exists());
+        drop(file);
+        assert_eq!(names().count(), 0);
+    }
 }

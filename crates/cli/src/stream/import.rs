@@ -7,7 +7,7 @@ use clap::Args;
 use ledger_streams::{Expect, Store};
 
 use super::{StoreArg, StoreCommand};
-use crate::args::{not_empty, only_argument};
+use crate::args::{ExtraArgs, not_empty};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::jsonl::Exported;
@@ -20,7 +20,9 @@ use crate::open::Purpose;
 pub(crate) struct ImportArgs {
     /// The file; - for standard input
     #[arg(value_name = "FILE")]
-    file: Vec<String>,
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    extra: ExtraArgs,
     #[command(flatten)]
     store: StoreArg,
     /// Stream that all entries go to; those that the file names if none is given
@@ -43,11 +45,11 @@ pub(crate) struct Job {
 /// # Errors
 /// [`Failure`] if they make no sense or the file cannot be had.
 pub(crate) fn prepare(args: ImportArgs) -> Result<Job, Failure> {
-    let path = PathBuf::from(only_argument(&args.file)?);
+    let path = args.extra.only(&args.file)?;
     if let Some(stream) = &args.stream {
         not_empty("stream", stream)?;
     }
-    let file = LoadFile::open(&path, args.load)?;
+    let file = LoadFile::open(path, args.load)?;
     Ok(Job { store: args.store, file, lines: Exported { stream: args.stream } })
 }
 

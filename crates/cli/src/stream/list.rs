@@ -6,7 +6,7 @@ use ledger_streams::Store;
 use ledger_streams::limits::DEFAULT_PAGE_ENTRIES;
 
 use super::{StoreArg, StoreCommand};
-use crate::args::{Ignored, page_limit};
+use crate::args::{ExtraArgs, page_limit};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -29,7 +29,7 @@ pub(crate) struct ListArgs {
     #[arg(long, conflicts_with = "limit")]
     all: bool,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl StoreCommand for ListArgs {
@@ -39,8 +39,8 @@ impl StoreCommand for ListArgs {
         &self.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(

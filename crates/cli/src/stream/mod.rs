@@ -16,10 +16,10 @@ use bytes::Bytes;
 use clap::{Args, Subcommand};
 use ledger_streams::{DEFAULT_STORE_NAME, Store};
 
-use crate::args::{DatabaseFile, Ignored, not_empty};
+use crate::args::{ExtraArgs, not_empty};
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::open::{Purpose, with_store};
+use crate::open::Purpose;
 
 /// Arguments of the group.
 #[derive(Args, Debug)]
@@ -54,8 +54,15 @@ pub(crate) enum StreamCommand {
     /// Follow a stream: print its entries, then new ones as they come, until Ctrl+C
     Tail(tail::TailArgs),
     /// Write entries out as JSON Lines, with everything that belongs to them
+    ///
+    /// One object per line: id, stream, payload (as it is if it is JSON on one line, else payload_base64), order_key,
+    /// dedup_key, schema_version, metadata, tags, annotations, source_id, created_at, updated_at. What is empty is left
+    /// out.
     Export(export::ExportArgs),
     /// Store what export wrote
+    ///
+    /// Everything is kept but the id. An entry whose deduplication key or source id is there already is not stored
+    /// again; one that has neither is.
     Import(import::ImportArgs),
 }
 
@@ -101,7 +108,7 @@ fn required<'t>(
 }
 
 /// A command on a store, whatever kind of store it is.
-trait StoreCommand: Sized {
+pub(crate) trait StoreCommand: Sized {
     /// What it does with the store.
     const PURPOSE: Purpose;
 
@@ -109,11 +116,11 @@ trait StoreCommand: Sized {
     fn store(&self) -> &str;
 
     /// Arguments without effect.
-    fn ignored(&self) -> Option<&Ignored> {
+    fn extra(&self) -> Option<&ExtraArgs> {
         None
     }
 
-    /// Checks what can be checked before a database is opened, and perhaps made.
+    /// Checks what can be checked before a store is opened, and perhaps made.
     ///
     /// # Errors
     /// [`Failure`] if the arguments make no sense.
@@ -132,42 +139,52 @@ trait StoreCommand: Sized {
     ) -> Result<(), Failure>;
 }
 
+/// Where stores are: a local file.
+pub(crate) trait Stores {
+    /// Opens the store that a command is for, and runs the command on it.
+    ///
+    /// # Errors
+    /// Those of opening, and of the command.
+    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure>;
+}
+
 /// Runs a command of this group.
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) async fn dispatch(
+pub(crate) async fn dispatch<P: Stores>(
     command: StreamCommand,
-    file: &DatabaseFile,
+    stores: &P,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     match command {
-        StreamCommand::List(args) => on_store(args, file, console).await,
-        StreamCommand::Append(args) => on_store(append::prepare(*args)?, file, console).await,
-        StreamCommand::Read(args) => on_store(args, file, console).await,
-        StreamCommand::Search(args) => on_store(args, file, console).await,
-        StreamCommand::Count(args) => on_store(args, file, console).await,
-        StreamCommand::Stat(args) => on_store(args, file, console).await,
-        StreamCommand::Tag(args) => on_store(args, file, console).await,
-        StreamCommand::Annotate(args) => on_store(args, file, console).await,
-        StreamCommand::Trim(args) => on_store(args, file, console).await,
-        StreamCommand::Rename(args) => on_store(args, file, console).await,
-        StreamCommand::Tail(args) => on_store(args, file, console).await,
-        StreamCommand::Export(args) => on_store(args, file, console).await,
-        StreamCommand::Import(args) => on_store(import::prepare(args)?, file, console).await,
+        StreamCommand::List(args) => checked(args, stores, console).await,
+        StreamCommand::Append(args) => checked(append::prepare(*args)?, stores, console).await,
+        StreamCommand::Read(args) => checked(args, stores, console).await,
+        StreamCommand::Search(args) => checked(args, stores, console).await,
+        StreamCommand::Count(args) => checked(args, stores, console).await,
+        StreamCommand::Stat(args) => checked(args, stores, console).await,
+        StreamCommand::Tag(args) => checked(args, stores, console).await,
+        StreamCommand::Annotate(args) => checked(args, stores, console).await,
+        StreamCommand::Trim(args) => checked(args, stores, console).await,
+        StreamCommand::Rename(args) => checked(args, stores, console).await,
+        StreamCommand::Tail(args) => checked(args, stores, console).await,
+        StreamCommand::Export(args) => checked(args, stores, console).await,
+        StreamCommand::Import(args) => checked(import::prepare(args)?, stores, console).await,
     }
 }
 
-async fn on_store<C: StoreCommand>(
+async fn checked<C: StoreCommand>(
     command: C,
-    file: &DatabaseFile,
+    stores: &impl Stores,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    if let Some(ignored) = command.ignored() {
-        ignored.warn(console);
+    if let Some(extra) = command.extra() {
+        extra.warn(console);
     }
     command.check()?;
-    let store = command.store().to_owned();
-    with_store(file, &store, C::PURPOSE, console, async |store, console| command.run(store, console).await)
-        .await
+    stores.run(command, console).await
 }
+
+#[cfg(test)]
+mod tests;

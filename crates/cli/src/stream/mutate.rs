@@ -5,7 +5,7 @@ use clap::Args;
 use ledger_streams::{AnnotationChanges, EntryId, Store, StoreError};
 
 use super::{StoreCommand, StreamArg, required};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::pairs;
@@ -23,7 +23,7 @@ pub(crate) struct TagArgs {
     #[arg(short, long = "tag", value_name = "TAG")]
     tags: Vec<String>,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 /// Arguments of `annotate`.
@@ -38,7 +38,7 @@ pub(crate) struct AnnotateArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl TagArgs {
@@ -74,8 +74,8 @@ impl StoreCommand for TagArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {
@@ -101,8 +101,8 @@ impl StoreCommand for AnnotateArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {

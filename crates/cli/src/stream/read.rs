@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ledger_streams::Store;
 
 use super::{StoreCommand, StreamArg};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -26,7 +26,7 @@ pub(crate) struct ReadArgs {
     #[command(flatten)]
     filter: FilterArgs,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl StoreCommand for ReadArgs {
@@ -36,8 +36,8 @@ impl StoreCommand for ReadArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use clap::Args;
 use ledger_streams::{NotSupported, Store};
 
 use super::{StoreCommand, StreamArg, required};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -20,7 +20,7 @@ pub(crate) struct RenameArgs {
     #[arg(long, value_name = "NAME")]
     to: Option<String>,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl RenameArgs {
@@ -37,8 +37,8 @@ impl StoreCommand for RenameArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {

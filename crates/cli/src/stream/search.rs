@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use ledger_streams::Store;
 
 use super::{StoreArg, StoreCommand};
-use crate::args::{not_empty, only_argument};
+use crate::args::{ExtraArgs, not_empty};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -20,7 +20,9 @@ use crate::pages::{PageArgs, Source, each_page};
 pub(crate) struct SearchArgs {
     /// The text to look for; letters match in either case, no character is a wildcard
     #[arg(value_name = "QUERY")]
-    query: Vec<String>,
+    query: Option<String>,
+    #[command(flatten)]
+    extra: ExtraArgs,
     #[command(flatten)]
     store: StoreArg,
     /// Stream to search; all streams of the store if none is given
@@ -36,7 +38,7 @@ pub(crate) struct SearchArgs {
 
 impl SearchArgs {
     fn query(&self) -> Result<&str, Failure> {
-        not_empty("query", only_argument(&self.query)?)
+        not_empty("query", self.extra.only(&self.query)?)
     }
 }
 

@@ -8,7 +8,7 @@ use clap::Args;
 use ledger_streams::{EntryId, Event, NotSupported, Position, Store, StoreError, Subscription};
 
 use super::{StoreCommand, StreamArg};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -31,7 +31,7 @@ pub(crate) struct TailArgs {
     #[arg(long, hide = true)]
     limit: Option<String>,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl StoreCommand for TailArgs {
@@ -41,8 +41,8 @@ impl StoreCommand for TailArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {

@@ -5,7 +5,7 @@ use clap::Args;
 use ledger_streams::{EntryId, Store};
 
 use super::{StoreCommand, StreamArg, required};
-use crate::args::Ignored;
+use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -19,7 +19,7 @@ pub(crate) struct TrimArgs {
     #[arg(long, value_name = "ID")]
     before: Option<String>,
     #[command(flatten)]
-    ignored: Ignored,
+    extra: ExtraArgs,
 }
 
 impl TrimArgs {
@@ -36,8 +36,8 @@ impl StoreCommand for TrimArgs {
         &self.target.store.name
     }
 
-    fn ignored(&self) -> Option<&Ignored> {
-        Some(&self.ignored)
+    fn extra(&self) -> Option<&ExtraArgs> {
+        Some(&self.extra)
     }
 
     fn check(&self) -> Result<(), Failure> {
