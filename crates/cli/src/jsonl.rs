@@ -41,7 +41,7 @@ use ledger_streams::{Append, Entry, EntryId, Origin};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
-use crate::batch::{BadLine, ForStream, Input};
+use crate::load::{BadLine, ForStream, Input};
 
 /// Most bytes of a line that can be stored: the largest payload in base64 and the largest attributes, every character
 /// of them escaped.

@@ -14,7 +14,7 @@
 //! | `jsonl` | the format of `export` and `import` |
 //! | `filter`, `time` | conditions on entries: flags to [`Filter`](ledger_streams::Filter) |
 //! | `pages` | reading page after page |
-//! | `lines`, `batch`, `load` | a file of lines: bytes to lines to batches to the store |
+//! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -29,12 +29,10 @@
 #![forbid(unsafe_code)]
 
 mod args;
-mod batch;
 mod console;
 mod errors;
 mod filter;
 mod jsonl;
-mod lines;
 mod load;
 mod open;
 mod output;

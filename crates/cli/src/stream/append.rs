@@ -13,11 +13,10 @@ use serde::de::IgnoredAny;
 
 use super::{StoreCommand, StreamArg};
 use crate::args::ExtraArgs;
-use crate::batch::{BadLine, ForStream, Input};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::pairs;
-use crate::load::{LoadArgs, LoadFile, load};
+use crate::load::{BadLine, ForStream, Input, LoadArgs, LoadFile, load};
 use crate::open::Purpose;
 
 /// Arguments of the command.

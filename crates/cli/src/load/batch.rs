@@ -13,7 +13,7 @@ use ledger_streams::limits::check_batch;
 use ledger_streams::{Append, StoreError};
 use tokio::sync::mpsc;
 
-use crate::lines::{Lines, Next};
+use super::lines::{Lines, Next};
 
 /// Entries in a batch.
 const BATCH_ENTRIES: usize = 1000;
