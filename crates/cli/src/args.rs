@@ -4,7 +4,7 @@
 //! takes whatever follows it as its value, the last of several values counts, a switch can be written `--json=false`.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::{BoolishValueParser, OsStringValueParser, TypedValueParser};
 use clap::{Arg, ArgAction, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -13,7 +13,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{store, stream};
+use crate::{quickstart, store, stream};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -35,6 +35,8 @@ pub(crate) struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Tour a fresh store: append a file of JSON Lines, read, filter, tag, search and follow it
+    Quickstart(quickstart::QuickstartArgs),
     /// Append, read, search and follow the entries of streams
     Stream(Box<stream::StreamArgs>),
     /// List and create stores, that is the tables that streams live in
@@ -90,12 +92,17 @@ fn any_path() -> impl TypedValueParser<Value = PathBuf> {
 pub(crate) struct DatabaseFile(Option<PathBuf>);
 
 impl DatabaseFile {
+    /// The path, if one was named.
+    pub(crate) fn named(&self) -> Option<&Path> {
+        self.0.as_deref().filter(|path| !path.as_os_str().is_empty())
+    }
+
     /// The path.
     ///
     /// # Errors
     /// [`Failure::NoDatabase`] if none was named.
-    pub(crate) fn path(&self) -> Result<&PathBuf, Failure> {
-        self.0.as_ref().filter(|path| !path.as_os_str().is_empty()).ok_or(Failure::NoDatabase)
+    pub(crate) fn path(&self) -> Result<&Path, Failure> {
+        self.named().ok_or(Failure::NoDatabase)
     }
 }
 
@@ -112,6 +119,7 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
     let database = DatabaseFile(cli.db);
     match cli.command {
         None => print_help(&[], console),
+        Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
             Some(command) => block_on(stream::dispatch(command, &database, console)),

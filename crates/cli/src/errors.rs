@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use ledger_streams::{InvalidCursor, NotSupported, StoreError};
+use ledger_streams::{InvalidCursor, NotSupported, StoreError, StreamError};
 
 use crate::args;
 use crate::load::LoadError;
@@ -47,6 +47,9 @@ pub(crate) enum Failure {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// An entry of a typed stream could not be encoded or decoded, or its store failed.
+    #[error(transparent)]
+    Stream(#[from] StreamError<i64>),
     /// What only some stores can do, and this one cannot, in the words of the original.
     #[error(
         "{operation:?} is not supported by the configured backend\n(mutation operations are unavailable on \

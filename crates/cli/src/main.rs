@@ -16,6 +16,7 @@
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups |
+//! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
 //!
@@ -37,6 +38,7 @@ mod load;
 mod open;
 mod output;
 mod pages;
+mod quickstart;
 mod store;
 mod stream;
 mod time;

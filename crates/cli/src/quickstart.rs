@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ledger_sqlite::{Database, SqliteStore, StreamNames};
-use ledger_streams::limits::MAX_BATCH_BYTES;
 use ledger_streams::{AnnotationChanges, Append, Expect, Position, Read, Stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -20,7 +19,9 @@ const SAMPLE: &str = include_str!("../../../samples/events.jsonl");
 /// Stream that the events go to.
 const STREAM: &str = "events";
 /// Entries of one append.
-const BATCH: usize = 1000;
+const BATCH_ENTRIES: usize = 1000;
+/// Bytes of one append.
+const BATCH_BYTES: usize = 1 << 20;
 /// Widest payload that is shown.
 const SHOWN_CHARACTERS: usize = 100;
 
@@ -56,11 +57,13 @@ async fn tour(
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
     writeln!(console.out, "Ledger quickstart\n\nstore    {}", path.display())?;
-    let store = database.store(ledger_streams::DEFAULT_STORE_NAME).stream_names(StreamNames::Mapped).open().await?;
+    let store =
+        database.store(ledger_streams::DEFAULT_STORE_NAME).stream_names(StreamNames::Mapped).open().await?;
     let events: Events<'_> = Stream::json(&store, STREAM);
     let tags = append(&events, args, console).await?;
     read(&events, console).await?;
-    let rarest = tags.iter().min_by_key(|(_, count)| **count).map(|(tag, _)| tag.as_str()).unwrap_or_default();
+    let rarest =
+        tags.iter().min_by_key(|(_, count)| **count).map(|(tag, _)| tag.as_str()).unwrap_or_default();
     filter_and_mark(&events, rarest, console).await?;
     let word = search(&events, console).await?;
     follow(&events, console).await?;
@@ -93,28 +96,29 @@ async fn append(
     args: &QuickstartArgs,
     console: &mut Console<'_>,
 ) -> Result<BTreeMap<String, usize>, Failure> {
-    let (name, text) = input(args)?;
+    let (name, lines) = input(args)?;
     let mut tags = BTreeMap::new();
     let (mut appended, mut took) = (0_usize, Duration::ZERO);
-    let mut batch = Vec::new();
-    let mut batch_bytes: usize = 0;
-    let mut lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()).peekable();
-    while let Some((index, line)) = lines.next() {
-        let entry = entry(line).map_err(|error| {
+    let mut batch = Batch::default();
+    for (index, line) in lines.lines().enumerate() {
+        let bad = |error: &dyn std::error::Error| {
             Failure::Arguments(format!("line {} of {name} is not JSON: {error}", index.saturating_add(1)))
-        })?;
+        };
+        let line = line.map_err(|error| bad(&error))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let entry = entry(&line).map_err(|error| bad(&error))?;
         for tag in &entry.tags {
             *tags.entry(tag.clone()).or_insert(0) += 1;
         }
-        batch_bytes = batch_bytes.saturating_add(line.len());
-        batch.push(entry);
-        if batch.len() == BATCH || batch_bytes > MAX_BATCH_BYTES / 4 || lines.peek().is_none() {
-            let started = Instant::now();
-            appended += events.append(std::mem::take(&mut batch)).await?.len();
-            took += started.elapsed();
-            batch_bytes = 0;
+        batch.bytes = batch.bytes.saturating_add(line.len());
+        batch.entries.push(entry);
+        if batch.is_full() {
+            appended = appended.saturating_add(store(events, &mut batch, &mut took).await?);
         }
     }
+    appended = appended.saturating_add(store(events, &mut batch, &mut took).await?);
     if appended == 0 {
         return Err(Failure::Arguments(format!("{name} has no lines; there is nothing to show")));
     }
@@ -126,12 +130,33 @@ async fn append(
     Ok(tags)
 }
 
-fn input(args: &QuickstartArgs) -> Result<(String, Cow<'static, str>), Failure> {
+/// Entries that are appended together.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Append<Event>>,
+    bytes: usize,
+}
+
+impl Batch {
+    fn is_full(&self) -> bool {
+        self.entries.len() >= BATCH_ENTRIES || self.bytes >= BATCH_BYTES
+    }
+}
+
+async fn store(events: &Events<'_>, batch: &mut Batch, took: &mut Duration) -> Result<usize, Failure> {
+    let started = Instant::now();
+    let appended = events.append(std::mem::take(batch).entries).await?.len();
+    *took = took.saturating_add(started.elapsed());
+    Ok(appended)
+}
+
+fn input(args: &QuickstartArgs) -> Result<(String, Box<dyn BufRead>), Failure> {
     match &args.input {
-        None => Ok(("the built-in sample".to_owned(), Cow::Borrowed(SAMPLE))),
+        None => Ok(("the built-in sample".to_owned(), Box::new(SAMPLE.as_bytes()))),
         Some(path) => {
             let failed = |source| Failure::File { action: "read", path: path.clone(), source };
-            Ok((path.display().to_string(), Cow::Owned(std::fs::read_to_string(path).map_err(failed)?)))
+            let file = std::fs::File::open(path).map_err(failed)?;
+            Ok((path.display().to_string(), Box::new(BufReader::new(file))))
         }
     }
 }
@@ -176,7 +201,11 @@ async fn filter_and_mark(events: &Events<'_>, tag: &str, console: &mut Console<'
     events.set_annotations(&entry.id, AnnotationChanges::new().set("reviewed_by", "quickstart")).await?;
     let marked = events.read(Read::new().tag("reviewed").annotation("reviewed_by", "quickstart")).await?;
     for entry in &marked {
-        writeln!(console.out, "tag      entry {}: tags {:?}, annotations {:?}", entry.id, entry.tags, entry.annotations)?;
+        writeln!(
+            console.out,
+            "tag      entry {}: tags {:?}, annotations {:?}",
+            entry.id, entry.tags, entry.annotations
+        )?;
     }
     Ok(())
 }
@@ -218,29 +247,42 @@ async fn follow(events: &Events<'_>, console: &mut Console<'_>) -> Result<(), Fa
     let retried = events.append([hello()?]).await?;
     let holder = retried.duplicates.first().map(|duplicate| duplicate.id);
     if holder.is_some() && holder == appended.first().copied() {
-        let text = "the same append again, with its dedup key: nothing was written, the answer is the same entry";
+        let text =
+            "the same append again, with its dedup key: nothing was written, the answer is the same entry";
         writeln!(console.out, "retry    {text}")?;
     }
     Ok(())
 }
 
 fn go_on(path: &Path, tag: &str, word: &str, console: &mut Console<'_>) -> Result<(), Failure> {
-    let database = path.display();
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ledger"));
+    let (program, database) = (quoted(&program.to_string_lossy()), quoted(&path.to_string_lossy()));
+    let (tag, word) = (quoted(tag), quoted(word));
     writeln!(
         console.out,
-        "
-Go on with (`ledger` is this program, or `cargo run --release --` in its source folder):
+        r#"
+Go on with:
 
+  alias ledger={program}
   export LEDGER_DB={database}
   ledger stream list
   ledger stream stat   --stream {STREAM}
-  ledger stream read   --stream {STREAM} --tag '{tag}' --desc --limit 5
-  ledger stream search --stream {STREAM} '{word}'
+  ledger stream read   --stream {STREAM} --tag {tag} --desc --limit 5
+  ledger stream search --stream {STREAM} {word}
   ledger stream tail   --stream {STREAM} --from now &
-  ledger stream append --stream {STREAM} --json '{{\"type\":\"login\",\"user\":\"you\"}}'
-  ledger stream export --stream {STREAM} --output events.jsonl"
+  ledger stream append --stream {STREAM} --json '{{"type":"login","user":"you"}}'
+  ledger stream export --stream {STREAM} --output events.jsonl"#
     )?;
     Ok(())
+}
+
+/// A word of a POSIX shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn shortened(text: &str) -> Cow<'_, str> {
@@ -251,7 +293,7 @@ fn shortened(text: &str) -> Cow<'_, str> {
 }
 
 fn longest_word(text: &str) -> &str {
-    text.split(|character: char| !character.is_alphanumeric()).max_by_key(|word| word.len()).unwrap_or_default()
+    text.split(|character: char| !character.is_alphabetic()).max_by_key(|word| word.len()).unwrap_or_default()
 }
 
 fn milliseconds(duration: Duration) -> f64 {
