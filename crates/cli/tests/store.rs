@@ -121,3 +121,16 @@ fn a_damaged_record_is_reported_and_the_others_are_printed() {
     assert_eq!(run.code, Some(1));
     assert_eq!(ledger.content("out.jsonl").lines().count(), 2);
 }
+
+#[test]
+fn a_search_index_can_be_made_at_any_time() {
+    let ledger = Ledger::new();
+    ledger.ok(&["stream", "append", "--stream", "s", "before the index"]);
+    assert_eq!(
+        ledger.ok(&["store", "create", "ledger_entries", "--search-index"]),
+        "store \"ledger_entries\" exists already\n"
+    );
+    ledger.ok(&["stream", "append", "--stream", "s", "after the index"]);
+    assert_eq!(ledger.ok(&["stream", "search", "the INDEX"]), "1\tbefore the index\n2\tafter the index\n");
+    assert_eq!(ledger.ok(&["store", "list"]), "ledger_entries\n");
+}
