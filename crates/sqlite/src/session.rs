@@ -19,6 +19,7 @@ const MAX_IDLE: Duration = Duration::from_secs(10);
 pub(crate) struct Session {
     begun: oneshot::Sender<Result<(), StoreError>>,
     steps: Receiver<Step>,
+    max_idle: Duration,
 }
 
 /// The caller's end of a transaction.
@@ -38,7 +39,7 @@ impl Session {
     pub(crate) fn new() -> (Self, SessionHandle, oneshot::Receiver<Result<(), StoreError>>) {
         let (steps, receiver) = channel();
         let (begun, has_begun) = oneshot::channel();
-        (Self { begun, steps: receiver }, SessionHandle { steps }, has_begun)
+        (Self { begun, steps: receiver, max_idle: MAX_IDLE }, SessionHandle { steps }, has_begun)
     }
 
     /// Tells the caller that there will be no transaction.
@@ -61,7 +62,7 @@ impl Session {
         }
         let mut all_changed = Vec::new();
         loop {
-            match self.steps.recv_timeout(MAX_IDLE) {
+            match self.steps.recv_timeout(self.max_idle) {
                 Ok(Step::Run { operation, changed }) => {
                     operation(connection);
                     all_changed.extend(changed);
@@ -145,4 +146,39 @@ fn ended() -> StoreError {
         source: None,
     }
     .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_forgotten_transaction_is_rolled_back_and_says_so() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch("CREATE TABLE t (x)").unwrap();
+        let database = DatabaseName { path: "test".to_owned(), busy_timeout_ms: 0 };
+        let (mut session, handle, has_begun) = Session::new();
+        session.max_idle = Duration::from_millis(200);
+        let writer = std::thread::spawn(move || {
+            let ended = session.run(&connection, &database);
+            (ended, connection)
+        });
+        has_begun.await.unwrap().unwrap();
+        handle.run(None, |connection| Ok(connection.execute("INSERT INTO t VALUES (1)", [])?)).await.unwrap();
+        let (ended, connection) = writer.join().unwrap();
+        assert!(ended.unwrap().is_empty());
+        assert_eq!(
+            connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(),
+            0
+        );
+        for error in [
+            handle.commit().await,
+            handle.run(None, |_| Ok(())).await.map_err(|failure| match failure {
+                Failure::Store(error) => error,
+                other => panic!("{other:?}"),
+            }),
+        ] {
+            assert!(error.unwrap_err().to_string().contains("begin again"));
+        }
+    }
 }
