@@ -158,14 +158,12 @@ mod tests {
         connection.execute_batch("CREATE TABLE t (x)").unwrap();
         let database = DatabaseName { path: "test".to_owned(), busy_timeout_ms: 0 };
         let (mut session, handle, has_begun) = Session::new();
-        session.max_idle = Duration::from_millis(200);
-        let writer = std::thread::spawn(move || {
-            let ended = session.run(&connection, &database);
-            (ended, connection)
-        });
+        session.max_idle = Duration::ZERO;
+        let operation =
+            |connection: &Connection| connection.execute_batch("INSERT INTO t VALUES (1)").unwrap();
+        handle.steps.send(Step::Run { operation: Box::new(operation), changed: None }).unwrap();
+        let ended = session.run(&connection, &database);
         has_begun.await.unwrap().unwrap();
-        handle.run(None, |connection| Ok(connection.execute("INSERT INTO t VALUES (1)", [])?)).await.unwrap();
-        let (ended, connection) = writer.join().unwrap();
         assert!(ended.unwrap().is_empty());
         assert_eq!(
             connection.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0)).unwrap(),
