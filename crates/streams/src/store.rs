@@ -190,3 +190,43 @@ impl AnnotationChanges {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::{AnnotationChanges, EntryId};
+
+    #[test]
+    fn the_last_change_of_a_key_wins() {
+        let mut annotations =
+            BTreeMap::from([("a".to_owned(), "0".to_owned()), ("kept".to_owned(), "0".to_owned())]);
+        let changes =
+            AnnotationChanges::new().set("a", "1").delete("a").delete("b").set("b", "2").set("b", "3");
+        changes.apply(&mut annotations);
+        assert_eq!(annotations, BTreeMap::from([("b".into(), "3".into()), ("kept".into(), "0".into())]));
+    }
+
+    #[test]
+    fn decimal_ids_are_parsed_and_nothing_else() {
+        for (text, id) in
+            [("0", 0), ("42", 42), ("0000000000000000042", 42), ("-1", -1), ("9223372036854775807", i64::MAX)]
+        {
+            assert_eq!(i64::parse(text), Ok(id));
+        }
+        for text in ["", " 1", "1 ", "abc", "1.0", "0x1", "9223372036854775808", "1\0", "１"] {
+            let error = i64::parse(text).unwrap_err();
+            assert_eq!(error.text, text);
+            assert!(
+                error.to_string().starts_with("ledger: invalid cursor type: expected a decimal"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn any_text_but_the_empty_one_is_a_text_id() {
+        assert_eq!(String::parse("68747470"), Ok("68747470".to_owned()));
+        assert_eq!(String::parse("").unwrap_err().expected, "an id that is not empty");
+    }
+}

@@ -35,7 +35,7 @@ pub async fn the_store_can_be_used_as_a_trait_object<H: Harness>(harness: &H) {
     let appended = dynamic.append(STREAM, on.inputs(0..2), Expect::Empty).await.unwrap();
     assert_eq!(on.ids(STREAM, Read::new()).await, appended.ids);
     assert_eq!(dynamic.read(STREAM, &Read::new()).await.unwrap().entries, on.all(STREAM).await);
-    assert_eq!(dynamic.capabilities().search.is_some(), harness.promised().search);
+    assert_eq!(Promised::by(&*dynamic), harness.promised());
 }
 
 /// Stores that were opened separately share nothing.

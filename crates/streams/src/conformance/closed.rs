@@ -1,5 +1,8 @@
 //! Closed stores.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::fixture::{Fixture, STREAM, expect_error, within};
 use super::{Harness, IdOf};
 use crate::{AnnotationChanges, Expect, Position, Read, Store, StoreError};
@@ -90,13 +93,16 @@ pub async fn appends_under_way_are_answered<H: Harness>(harness: &H) {
     let on = Fixture::open(harness).await;
     let mut tasks = tokio::task::JoinSet::new();
     let (report, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
+    let closed = Arc::new(AtomicBool::new(false));
     for n in 0..8 {
-        let (store, input, report) = (on.store.clone(), on.input(n), report.clone());
+        let (store, input, report, closed) = (on.store.clone(), on.input(n), report.clone(), closed.clone());
         tasks.spawn(async move {
             let mut last: Option<IdOf<H>> = None;
             loop {
+                let was_closed = closed.load(Ordering::SeqCst);
                 match store.append(STREAM, vec![input.clone()], Expect::Any).await {
                     Ok(appended) => {
+                        assert!(!was_closed, "a closed store acknowledges nothing");
                         assert!(appended.ids.last() > last.as_ref());
                         last = appended.ids.last().cloned();
                         report.send(()).expect("the case listens");
@@ -112,5 +118,6 @@ pub async fn appends_under_way_are_answered<H: Harness>(harness: &H) {
         within(acknowledged.recv()).await.expect("the writers write");
     }
     within(on.store.close()).await.unwrap();
+    closed.store(true, Ordering::SeqCst);
     within(tasks.join_all()).await;
 }

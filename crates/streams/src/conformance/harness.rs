@@ -65,7 +65,7 @@ impl Promised {
     };
 
     /// What a store says it has.
-    pub fn by(store: &impl Store) -> Self {
+    pub fn by<S: Store + ?Sized>(store: &S) -> Self {
         let has = store.capabilities();
         Self {
             search: has.search.is_some(),

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::fixture::{Fixture, STREAM, append, assert_page, ids, page, within};
 use super::{Harness, IdOf};
-use crate::{Position, Read, Search, Store};
+use crate::{EntryId, Page, Payload, Position, Read, Search, Store};
 
 const WRITERS: u64 = 8;
 const APPENDS: u64 = 30;
@@ -38,6 +38,29 @@ async fn finish<Id: Ord + Send + 'static>(writers: JoinSet<Vec<Id>>, done: &Atom
     acknowledged
 }
 
+/// A reader that walks by its cursor.
+struct Walk<Id> {
+    read: Read<Id>,
+    seen: Vec<Id>,
+}
+
+impl<Id: EntryId> Walk<Id> {
+    fn in_pages_of(limit: usize) -> Self {
+        Self { read: Read::new().limit(limit), seen: Vec::new() }
+    }
+
+    /// Goes on behind a page; answers whether it was the end for now.
+    fn pass<P: Payload>(&mut self, page: Page<Id, P>) -> bool {
+        for id in ids(&page) {
+            assert!(self.seen.last() < Some(&id), "a walk goes up: {id} after {:?}", self.seen.last());
+            self.seen.push(id);
+        }
+        let is_end = page.next.is_none();
+        self.read.after = page.next.or(self.read.after.take());
+        is_end
+    }
+}
+
 /// A reader that walks a stream by its cursor while many write sees every entry once, in rising order.
 pub async fn a_walk_misses_nothing_that_is_being_written<H: Harness>(harness: &H) {
     let on = Fixture::open(harness).await;
@@ -46,23 +69,18 @@ pub async fn a_walk_misses_nothing_that_is_being_written<H: Harness>(harness: &H
     for limit in [1, 3, 100] {
         let (store, done) = (on.store.clone(), done.clone());
         walks.spawn(async move {
-            let mut read = Read::new().limit(limit);
-            let mut seen = Vec::new();
+            let mut walk = Walk::in_pages_of(limit);
             loop {
                 let finished = done.load(Ordering::SeqCst);
-                let page = page(&store, STREAM, read.clone()).await;
-                seen.extend(ids(&page));
-                match page.next {
-                    Some(next) => read.after = Some(next),
-                    None if finished => return seen,
-                    None => tokio::task::yield_now().await,
+                if walk.pass(page(&store, STREAM, walk.read.clone()).await) && finished {
+                    return walk.seen;
                 }
+                tokio::task::yield_now().await;
             }
         });
     }
     let acknowledged = finish(start_writers(&on, &[STREAM]), &done).await;
     for seen in within(walks.join_all()).await {
-        assert!(seen.is_sorted_by(|left, right| left < right), "a walk goes up");
         assert_eq!(seen, acknowledged);
     }
 }
@@ -77,20 +95,17 @@ pub async fn a_walk_over_all_streams_misses_nothing<H: Harness>(harness: &H) {
     let walk = tokio::spawn({
         let (store, done) = (on.store.clone(), done.clone());
         async move {
-            let mut read = Read::new().limit(10);
-            let mut seen = Vec::new();
+            let mut walk = Walk::in_pages_of(10);
             loop {
                 let finished = done.load(Ordering::SeqCst);
                 let capabilities = store.capabilities();
                 let search: &dyn Search<Id = _, Payload = _> = capabilities.search.expect("promised");
-                let page = search.search(None, "", &read).await.expect("search");
-                assert_page(&page, &read);
-                seen.extend(ids(&page));
-                match page.next {
-                    Some(next) => read.after = Some(next),
-                    None if finished => return seen,
-                    None => tokio::task::yield_now().await,
+                let page = search.search(None, "", &walk.read).await.expect("search");
+                assert_page(&page, &walk.read);
+                if walk.pass(page) && finished {
+                    return walk.seen;
                 }
+                tokio::task::yield_now().await;
             }
         }
     });

@@ -101,7 +101,6 @@ macro_rules! __conformance_cases {
                 a_batch_that_is_partly_known_must_meet_its_expectation
                 of_concurrent_appends_one_wins
                 a_conflict_is_enough_to_try_again
-                any_expects_nothing
             }
             origin {
                 a_copy_keeps_what_it_brings_along
@@ -180,7 +179,6 @@ macro_rules! __conformance_cases {
                 an_empty_list_clears_the_tags
                 tags_keep_order_and_repetition
                 annotations_are_merged
-                the_last_change_of_a_key_wins
                 changing_nothing_counts_as_a_change
                 other_entries_stay_as_they_are
                 tags_and_annotations_are_independent
