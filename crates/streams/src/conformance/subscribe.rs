@@ -337,7 +337,8 @@ pub async fn a_waiting_subscriber_is_woken<H: Harness>(harness: &H) {
     }
 }
 
-/// Changes and trims of entries are no news; what was trimmed before its turn is passed over.
+/// Changes and trims of entries are no news; what was trimmed before its turn is passed over, unless it was already on
+/// its way.
 pub async fn only_new_entries_are_news<H: Harness>(harness: &H) {
     if !harness.promised().subscribe {
         return;
@@ -356,7 +357,8 @@ pub async fn only_new_entries_are_news<H: Harness>(harness: &H) {
     let kept = on.append_one("trimmed", on.input(2)).await;
     let mut live = subscribe(&on.store, "trimmed", Position::Start).await;
     on.store.trim("trimmed", &gone).await.unwrap();
-    assert_eq!(catch_up(&mut live).await, [kept]);
+    let seen = catch_up(&mut live).await;
+    assert!(seen == [kept.clone()] || seen == [gone, kept], "{seen:?}");
 }
 
 /// A duplicate is no news.
