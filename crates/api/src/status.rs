@@ -207,6 +207,15 @@ fn detail_of(error: &StoreError) -> ErrorDetail {
     ErrorDetail { fact: Some(fact) }
 }
 
+/// The status that an append of a session would have ended with on its own.
+pub fn from_append_error(error: AppendError) -> Status {
+    let mut metadata = MetadataMap::new();
+    if let Some(detail) = error.detail {
+        metadata.insert_bin(ERROR_DETAIL, MetadataValue::from_bytes(&detail.encode_to_vec()));
+    }
+    Status::with_metadata(Code::from(error.code), error.message, metadata)
+}
+
 /// The facts that a status carries, if it does.
 pub fn detail_in(status: &Status) -> Option<ErrorDetail> {
     let encoded = status.metadata().get_bin(ERROR_DETAIL)?.to_bytes().ok()?;

@@ -61,6 +61,9 @@ fn every_error_survives_the_wire() {
         let answer = to_append_error(&error);
         assert_eq!((answer.code, &*answer.message), (code.into(), status.message()));
         assert_eq!(answer.detail, detail_in(&status));
+        let alone = from_append_error(answer);
+        assert_eq!((alone.code(), alone.message()), (status.code(), status.message()));
+        assert_eq!(detail_in(&alone), detail_in(&status));
     }
 }
 
