@@ -253,6 +253,27 @@ async fn an_impatient_consumer_loses_nothing() {
 }
 
 #[tokio::test]
+async fn subscriptions_that_nobody_reads_do_not_hold_up_other_calls() {
+    let daemon = Daemon::start().await;
+    let client = daemon.client::<i64>().connect().await.unwrap();
+    let megabyte = Bytes::from(vec![b'x'; 1 << 20]);
+    let batch = (0..8).map(|_| Append::new(megabyte.clone())).collect();
+    client.append("s", batch, Expect::Any).await.unwrap();
+    let subscribe = client.capabilities().subscribe.unwrap();
+    let mut unread = Vec::new();
+    for _ in 0..50 {
+        unread.push(subscribe.subscribe("s", Position::Start).await.unwrap());
+        assert_eq!(client.count("s").await.unwrap(), 8);
+    }
+    assert_eq!(client.read("s", &Read::new()).await.unwrap().len(), 8);
+    for mut subscription in unread {
+        for _ in 0..8 {
+            assert_eq!(subscription.next_entry().await.unwrap().unwrap().payload, megabyte);
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_silent_connection_is_given_up() {
     // The daemon of this test sends no heartbeats, so an idle subscription looks like a half-open connection.
     let daemon = Daemon::start().await;

@@ -139,6 +139,7 @@ async fn a_killed_daemon_leaves_no_append_without_an_answer() {
     }
     daemon.kill().await;
     let mut acknowledged = 0;
+    let mut unknown = 0;
     let mut broken = false;
     for append in sending.await.unwrap() {
         match append.await {
@@ -146,11 +147,17 @@ async fn a_killed_daemon_leaves_no_append_without_an_answer() {
                 assert!(!broken, "acknowledgements come in order");
                 acknowledged += answer.ids.len() as u64;
             }
-            Err(StoreError::Backend(_)) => broken = true,
+            Err(StoreError::Backend(facts)) => {
+                broken = true;
+                unknown += u64::from(facts.outcome_unknown);
+            }
             Err(other) => panic!("{other:?}"),
         }
     }
-    assert!(acknowledged <= store.count("s").await.unwrap());
+    let written = store.count("s").await.unwrap();
+    assert!(acknowledged <= written, "what was acknowledged is there");
+    assert!(written <= acknowledged + unknown, "what was not acknowledged was said to be uncertain");
+    assert!(unknown > 0, "some were under way");
 }
 
 #[tokio::test]

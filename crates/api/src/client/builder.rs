@@ -13,6 +13,12 @@ use super::Client;
 use super::connection::{Connection, Timing};
 use crate::{HEARTBEAT_INTERVAL, metadata};
 
+/// How much of one answer a daemon may send ahead of its reader.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+/// How much of all answers together a daemon may send ahead. Far more than of one, because subscriptions that nobody
+/// reads use it up, and everything else on the connection would have to wait for them.
+const CONNECTION_WINDOW_BYTES: u32 = 256 << 20;
+
 /// Why a client could not be made or a daemon not be reached.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -196,7 +202,11 @@ impl<Id> ClientBuilder<Id> {
         if endpoint.uri().port().is_none() {
             return Err(invalid("it has no port".to_owned()));
         }
-        self.with_tls(endpoint.connect_timeout(self.connect_timeout).http2_adaptive_window(true))
+        let endpoint = endpoint
+            .connect_timeout(self.connect_timeout)
+            .initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
+        self.with_tls(endpoint)
     }
 
     #[cfg(not(feature = "tls"))]

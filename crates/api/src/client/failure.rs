@@ -135,11 +135,10 @@ impl Connection {
         let outcome_unknown = call.writes && fate != Fate::NotSent && !(fate == Fate::Answered && refused);
         let mut advice = match fate {
             Fate::NotSent => format!(
-                "no daemon answers at {}: {}; start one with `ledger start`, or name another address",
-                self.address,
+                "no daemon answers: {}; start one with `ledger start`, or name another address",
                 innermost(&status)
             ),
-            Fate::Unknown => format!("the connection to {} failed: {}", self.address, innermost(&status)),
+            Fate::Unknown => format!("the connection failed: {}", innermost(&status)),
             Fate::Answered => format!("{} ({})", status.message(), status.code()),
         };
         if outcome_unknown {

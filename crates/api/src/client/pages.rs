@@ -32,7 +32,8 @@ impl<Id: EntryId> Client<Id> {
             let (page, cut_short) = page?;
             let is_done = whole.add(page, read);
             let page = &whole.page;
-            if is_done || !cut_short || page.entries.len() >= read.limit {
+            let stands_still = page.next == rest.after;
+            if is_done || !cut_short || stands_still || page.entries.len() >= read.limit {
                 return Ok(whole.page);
             }
             rest.after.clone_from(&page.next);
@@ -123,4 +124,19 @@ impl<Id: EntryId> Whole<Id> {
 fn is_in_time<Id, P>(entry: &Entry<Id, P>, read: &Read<Id>) -> bool {
     read.filter.since.is_none_or(|since| entry.created_at >= since)
         && read.filter.until.is_none_or(|until| entry.created_at < until)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_daemon_that_never_ends_a_page_is_not_asked_for_ever() {
+        let client = Client::<i64>::at("localhost:1").lazy().unwrap();
+        let endless = |_| async {
+            Ok(proto::ReadResponse { more: Some(true), cut_short: true, ..proto::ReadResponse::default() })
+        };
+        let page = client.walk(Call::read("read", "s"), &Read::new(), endless).await.unwrap();
+        assert!(page.is_end());
+    }
 }
