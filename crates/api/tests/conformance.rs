@@ -49,6 +49,10 @@ impl Harness for Served {
         0
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn json(&self, text: &str) -> Bytes {
         Bytes::copy_from_slice(text.as_bytes())
     }
