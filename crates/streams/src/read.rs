@@ -5,7 +5,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use crate::limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_BYTES};
-use crate::{Damaged, Entry};
+use crate::{Damaged, Entry, cursor_is_ahead};
 
 /// Direction of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,26 +192,28 @@ impl<Id: std::fmt::Display, P> Page<Id, P> {
     }
 }
 
-impl<Id: std::fmt::Display + Ord, P> Page<Id, P> {
+impl<Id: std::fmt::Display, P> Page<Id, P> {
     /// Entries and damaged records together, in the order of the read that made the page.
-    pub(crate) fn into_records(self, order: Order) -> Vec<Result<Entry<Id, P>, Damaged<Id>>> {
-        let mut records: Vec<_> = self.entries.into_iter().map(Ok).collect();
-        if self.damaged.is_empty() {
-            return records;
+    pub fn into_records(self, order: Order) -> Vec<Result<Entry<Id, P>, Damaged<Id>>> {
+        let mut records = Vec::with_capacity(self.entries.len().saturating_add(self.damaged.len()));
+        let mut damaged = self.damaged.into_iter().peekable();
+        for entry in self.entries {
+            while let Some(earlier) = damaged.next_if(|record| comes_before(&record.id, &entry.id, order)) {
+                records.push(Err(earlier));
+            }
+            records.push(Ok(entry));
         }
-        records.extend(self.damaged.into_iter().map(Err));
-        records.sort_by(|left, right| {
-            let ascending = record_id(left).cmp(record_id(right));
-            if order == Order::Descending { ascending.reverse() } else { ascending }
-        });
+        records.extend(damaged.map(Err));
         records
     }
 }
 
-fn record_id<Id: std::fmt::Display, P>(record: &Result<Entry<Id, P>, Damaged<Id>>) -> &Id {
-    match record {
-        Ok(entry) => &entry.id,
-        Err(damaged) => &damaged.id,
+/// Compared as cursors are, because ids from a wire are texts: 9 comes before 10.
+fn comes_before<Id: std::fmt::Display>(left: &Id, right: &Id, order: Order) -> bool {
+    let (left, right) = (left.to_string(), right.to_string());
+    match order {
+        Order::Ascending => cursor_is_ahead(&right, &left),
+        Order::Descending => cursor_is_ahead(&left, &right),
     }
 }
 
@@ -263,11 +265,15 @@ mod tests {
         let ids = |entries: [i64; 3], bad: [i64; 3], order| {
             let (entries, damaged) = (entries.map(entry).into(), bad.map(damaged).into());
             let records = Page { entries, damaged, next: None, more: false }.into_records(order);
-            records.iter().map(|record| (*record_id(record), record.is_ok())).collect::<Vec<_>>()
+            let id = |record: Result<Entry<i64, ()>, Damaged<i64>>| match record {
+                Ok(entry) => (entry.id, true),
+                Err(damaged) => (damaged.id, false),
+            };
+            records.into_iter().map(id).collect::<Vec<_>>()
         };
-        let mut rising = vec![(1, false), (2, true), (4, true), (5, false), (6, false), (7, true)];
-        assert_eq!(ids([2, 4, 7], [1, 5, 6], Order::Ascending), rising);
+        let mut rising = vec![(1, false), (2, true), (9, true), (10, false), (11, false), (100, true)];
+        assert_eq!(ids([2, 9, 100], [1, 10, 11], Order::Ascending), rising);
         rising.reverse();
-        assert_eq!(ids([7, 4, 2], [6, 5, 1], Order::Descending), rising);
+        assert_eq!(ids([100, 9, 2], [11, 10, 1], Order::Descending), rising);
     }
 }

@@ -26,6 +26,12 @@ pub trait Harness: Send + Sync + 'static {
     /// An id that no entry will ever have; where it lies among the others does not matter.
     fn missing_id(&self) -> IdOf<Self>;
 
+    /// Whether subscriptions are pushed over a network. What is on its way there no longer waits at the store: it can
+    /// neither be held back nor counted.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// The payload that holds this JSON text. Different texts give different payloads.
     fn json(&self, text: &str) -> PayloadOf<Self>;
 

@@ -210,24 +210,32 @@ pub async fn a_slow_subscriber_is_told_and_loses_nothing<H: Harness>(harness: &H
         for _ in 0..20 {
             written.extend(on.append(STREAM, on.inputs(0..100)).await.ids);
         }
-        let (mut taken, mut told) = (Vec::new(), Vec::new());
-        loop {
+        let (mut taken, mut told, mut is_behind) = (Vec::new(), Vec::new(), false);
+        // Through a network all entries may be on their way before the store notices that nobody takes them.
+        let may_go_unnoticed = harness.is_remote();
+        while taken.len() < written.len() || is_behind || (told.is_empty() && !may_go_unnoticed) {
             match next(&mut live).await {
                 Event::Entry(entry) => {
                     assert!(taken.len() < written.len(), "no more than was written");
                     taken.push(entry.id);
                 }
                 Event::Behind { at_least } => {
-                    assert!(told.is_empty(), "told once");
+                    assert!(!is_behind, "told once");
+                    is_behind = true;
                     told.push((taken.len(), at_least));
                 }
-                Event::CaughtUp => break,
+                Event::CaughtUp => {
+                    assert!(is_behind, "it is told that it has caught up after it was behind");
+                    is_behind = false;
+                }
                 Event::Damaged(record) => panic!("{record}"),
             }
         }
         assert_eq!(taken, written);
-        let (before, at_least) = told.pop().expect("a slow subscriber is told");
-        assert!((1..=written.len() - before).contains(&at_least), "{at_least} entries wait at least");
+        assert!(told.len() == 1 || may_go_unnoticed, "told once");
+        for (before, at_least) in told {
+            assert!((1..=written.len() - before).contains(&at_least), "{at_least} entries wait at least");
+        }
     }
 }
 
@@ -337,7 +345,8 @@ pub async fn a_waiting_subscriber_is_woken<H: Harness>(harness: &H) {
     }
 }
 
-/// Changes and trims of entries are no news; what was trimmed before its turn is passed over.
+/// Changes and trims of entries are no news; what was trimmed before its turn is passed over, unless it was already on
+/// its way.
 pub async fn only_new_entries_are_news<H: Harness>(harness: &H) {
     if !harness.promised().subscribe {
         return;
@@ -356,7 +365,8 @@ pub async fn only_new_entries_are_news<H: Harness>(harness: &H) {
     let kept = on.append_one("trimmed", on.input(2)).await;
     let mut live = subscribe(&on.store, "trimmed", Position::Start).await;
     on.store.trim("trimmed", &gone).await.unwrap();
-    assert_eq!(catch_up(&mut live).await, [kept]);
+    let seen = catch_up(&mut live).await;
+    assert!(seen == [kept.clone()] || (harness.is_remote() && seen == [gone, kept]), "{seen:?}");
 }
 
 /// A duplicate is no news.

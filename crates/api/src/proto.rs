@@ -1,0 +1,43 @@
+//! Messages and services generated from `proto/ledger/v1/ledger.proto`; their documentation comes from there.
+#![allow(
+    missing_docs,
+    unused_qualifications,
+    unreachable_pub,
+    clippy::all,
+    clippy::indexing_slicing,
+    clippy::semicolon_if_nothing_returned,
+    clippy::redundant_clone,
+    reason = "generated code"
+)]
+
+tonic::include_proto!("ledger.v1");
+
+/// The encoded `FileDescriptorSet` of the protocol and its imports, with HTTP routes and comments: for server
+/// reflection and for gateways.
+pub const FILE_DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("ledger");
+
+#[cfg(test)]
+mod tests {
+    use prost::Message;
+    use prost_types::FileDescriptorSet;
+
+    use super::FILE_DESCRIPTOR_SET;
+
+    #[test]
+    fn the_descriptor_describes_both_services() {
+        let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
+        let file = files.file.iter().find(|file| file.package() == "ledger.v1").unwrap();
+        let services: Vec<_> = file.service.iter().map(|service| service.name()).collect();
+        assert_eq!(services, ["LedgerService", "LedgerStreaming"]);
+        assert_eq!(file.service[0].method.len(), 11);
+    }
+
+    /// Extensions are dropped by prost's types, so the routes are looked for in the bytes.
+    #[test]
+    fn the_descriptor_keeps_the_http_routes() {
+        for route in ["/v1/streams/{stream}/entries:search", "/v1/streams/{name}:rename", "/v1/health"] {
+            let found = FILE_DESCRIPTOR_SET.windows(route.len()).any(|window| window == route.as_bytes());
+            assert!(found, "{route}");
+        }
+    }
+}
