@@ -275,6 +275,7 @@ pub struct Keyring {
     /// Who requests without a key are; `None` once a key is needed.
     anonymous: Option<Arc<Identity>>,
     keys: Vec<([u8; 32], Arc<Identity>)>,
+    has_named_keys: bool,
 }
 
 impl Keyring {
@@ -293,12 +294,24 @@ impl Keyring {
         if let Some(key) = &config.api_key {
             keys.push((Sha256::digest(key.as_bytes()).into(), all_rights("api-key")));
         }
+        let has_named_keys = named.is_some();
         for key in named.unwrap_or_default() {
             let Some(sha256) = decode_hex(&key.sha256) else { continue };
             let identity = Identity { name: key.name, rights: key.rights, stores: key.stores };
             keys.push((sha256, Arc::new(identity)));
         }
-        Ok(Self { anonymous: is_open.then(|| all_rights("anonymous")), keys })
+        Ok(Self { anonymous: is_open.then(|| all_rights("anonymous")), keys, has_named_keys })
+    }
+
+    /// Whether there is a file of named keys, so that nobody comes in without one.
+    pub fn has_named_keys(&self) -> bool {
+        self.has_named_keys
+    }
+
+    /// Whether somebody with this name, these rights and these stores can still come in.
+    pub fn knows(&self, identity: &Identity) -> bool {
+        let known = self.anonymous.iter().chain(self.keys.iter().map(|(_, known)| known));
+        known.into_iter().any(|known| **known == *identity)
     }
 
     /// Who presents this key; `None` if it is not known. Takes the same time whichever key matches, if any.

@@ -1,21 +1,48 @@
 //! The daemon of Ledger: the stores of a database, served over gRPC (specification §5, §6).
 //!
+//! ```no_run
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let loaded = ledger_server::Loaded::load(&ledger_server::Overrides::of_process(), true)?;
+//! let server = ledger_server::Server::bind(loaded).await?;
+//! let handle = server.handle(); // stop() ends it
+//! server.run().await?;
+//! # Ok(()) }
+//! ```
+//!
+//! # The way of a request
+//!
+//! ```text
+//! connection ─► guard (who, and may they?) ─► grpc (decode, check) ─► registry (which store?) ─► Store ─► answer
+//! ```
+//!
 //! # Rooms of this crate
 //!
 //! | module | subject |
 //! |---|---|
-//! | `config` | [`Config`]: defaults, file, environment, flags |
-//! | `keys` | [`KeyFile`], [`Keyring`]: who may do what on which stores |
-//! | `pid` | [`PidFile`], [`Running`]: which process is the daemon |
-//! | `log` | [`Log`]: standard error, or a file of JSON lines |
+//! | `daemon` | [`run_daemon`]: the process: PID file, log, signals |
+//! | `lifecycle` | [`Server`], [`Handle`]: from a configuration to a running daemon and to its end |
+//! | `guard` | who may call what; panics |
+//! | `grpc` | the calls, one file per group |
+//! | `registry` | the stores of the database |
+//! | [`config`] | [`Config`]: defaults, file, environment, flags |
+//! | [`keys`] | [`KeyFile`], [`Keyring`]: who may do what on which stores |
+//! | [`pid`] | [`PidFile`], [`Running`]: which process is the daemon |
+//! | [`log`] | [`Log`]: standard error, or a file of JSON lines |
 #![forbid(unsafe_code)]
 
 pub mod config;
+mod daemon;
+mod grpc;
+mod guard;
 pub mod keys;
+mod lifecycle;
 pub mod log;
 pub mod pid;
+mod registry;
 
 pub use config::{Config, ConfigError, Loaded, Overrides};
+pub use daemon::{DaemonError, run_daemon};
 pub use keys::{Identity, KeyError, KeyFile, Keyring, NamedKey, Right};
+pub use lifecycle::{Handle, ServeError, Server, StartError};
 pub use log::Log;
 pub use pid::{PidError, PidFile, Running};

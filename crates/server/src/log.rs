@@ -55,6 +55,11 @@ impl Log {
         }
     }
 
+    /// Whether it goes to a file.
+    pub fn is_file(&self) -> bool {
+        self.file.is_some()
+    }
+
     /// Opens the file again, in case somebody else has set it aside.
     ///
     /// # Errors

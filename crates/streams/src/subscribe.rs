@@ -89,6 +89,18 @@ impl<Id: EntryId, P: Payload> Subscription<Id, P> {
         }
     }
 
+    /// Waits for the next events, all that are at hand, at least one; `None` once the store is closed. For whoever
+    /// hands them on in bulk. Cancel-safe.
+    ///
+    /// # Errors
+    /// As [`next`](Self::next).
+    pub async fn next_batch(&mut self) -> Result<Option<Vec<Event<Id, P>>>, StoreError> {
+        if self.ready.is_empty() {
+            return self.source.next_batch().await;
+        }
+        Ok(Some(std::mem::take(&mut self.ready).into()))
+    }
+
     /// Waits for the next entry, passing over everything else; `None` once the store is closed.
     ///
     /// # Errors

@@ -64,6 +64,13 @@ impl Config {
             sqlite_path: folder.join("ledger.db"),
         }
     }
+
+    /// Whether it is for this machine only, as far as can be told without asking the network.
+    pub fn listens_on_loopback(&self) -> bool {
+        settings::host_and_port(&self.listen).is_ok_and(|(host, _)| {
+            host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+        })
+    }
 }
 
 impl fmt::Debug for Config {
@@ -316,7 +323,7 @@ impl Loaded {
     pub fn check_exposure(&self, has_named_keys: bool) -> Result<(), ConfigError> {
         let config = &self.config;
         let is_guarded = config.api_key.is_some() || has_named_keys || config.tls_ca.is_some();
-        if is_guarded || config.allow_insecure || is_loopback(&config.listen) {
+        if is_guarded || config.allow_insecure || config.listens_on_loopback() {
             return Ok(());
         }
         let reason = format!(
@@ -331,13 +338,6 @@ impl Loaded {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().unwrap_or(Path::new("."))
-}
-
-/// Whether an address means this machine only, as far as can be told without asking the network.
-fn is_loopback(listen: &str) -> bool {
-    settings::host_and_port(listen).is_ok_and(|(host, _)| {
-        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-    })
 }
 
 #[cfg(test)]

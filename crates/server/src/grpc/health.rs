@@ -1,0 +1,99 @@
+//! `grpc.health.v1`: for orchestrators. Ready means that the database answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
+
+use super::Context;
+
+/// How long the database may take to answer.
+const MAX_WAIT: Duration = Duration::from_secs(5);
+/// What can be asked about; the empty name is the whole daemon.
+const SERVICES: [&str; 3] = ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"];
+
+/// The health service.
+pub(crate) fn probes(context: Arc<Context>) -> HealthServer<Probes> {
+    HealthServer::new(Probes { context })
+}
+
+/// Answers probes.
+pub(crate) struct Probes {
+    context: Arc<Context>,
+}
+
+impl Context {
+    /// Whether the daemon is not about to stop, and the database answers.
+    pub(super) async fn is_ready(&self) -> bool {
+        if *self.stopping.borrow() {
+            return false;
+        }
+        match tokio::time::timeout(MAX_WAIT, self.registry.check_health()).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(err = %error, "health check failed");
+                false
+            }
+            Err(_) => {
+                tracing::warn!(err = "the database does not answer", "health check failed");
+                false
+            }
+        }
+    }
+
+    async fn serving_status(&self) -> HealthCheckResponse {
+        let status = if self.is_ready().await { ServingStatus::Serving } else { ServingStatus::NotServing };
+        HealthCheckResponse { status: status.into() }
+    }
+}
+
+#[tonic::async_trait]
+impl Health for Probes {
+    type WatchStream = ReceiverStream<Result<HealthCheckResponse, Status>>;
+
+    async fn check(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = &request.get_ref().service;
+        if !SERVICES.contains(&service.as_str()) {
+            return Err(Status::not_found("service not registered"));
+        }
+        Ok(Response::new(self.context.serving_status().await))
+    }
+
+    /// Tells the status now, and once more when the daemon is about to stop.
+    async fn watch(
+        &self,
+        request: Request<HealthCheckRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let (answers, stream) = mpsc::channel(2);
+        let is_known = SERVICES.contains(&request.get_ref().service.as_str());
+        let context = self.context.clone();
+        tokio::spawn(async move {
+            let now = if is_known {
+                context.serving_status().await
+            } else {
+                HealthCheckResponse { status: ServingStatus::ServiceUnknown.into() }
+            };
+            let mut stopping = context.stopping.clone();
+            let stop = async move { stopping.wait_for(|stopping| *stopping).await.is_ok() };
+            if answers.send(Ok(now)).await.is_err() {
+                return;
+            }
+            tokio::select! {
+                () = answers.closed() => {}
+                _ = stop => {
+                    let last = HealthCheckResponse { status: ServingStatus::NotServing.into() };
+                    let _ = answers.send(Ok(last)).await;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}

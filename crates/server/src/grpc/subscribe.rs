@@ -1,0 +1,164 @@
+//! `Subscribe`: catches up, then follows.
+//!
+//! A subscription holds at most a page and a few messages, however slow the client is: nothing is read from the store
+//! before the client has taken what was read before.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use ledger_api::convert::{into_position, subscribe_responses};
+use ledger_api::metadata::{check_given, store_of};
+use ledger_api::proto::subscribe_response as wire;
+use ledger_api::proto::{SubscribeRequest, SubscribeResponse};
+use ledger_sqlite::SqliteStore;
+use ledger_streams::{Event, Position, Read, Store, Subscribe, Subscription};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Status};
+
+use super::{Calls, Endings, refuse};
+
+/// Messages that wait for the client.
+const MAX_WAITING_MESSAGES: usize = 2;
+/// How long nothing may happen before the client is told that the daemon is there.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
+
+type Messages = mpsc::Sender<Result<SubscribeResponse, Status>>;
+
+impl Calls {
+    pub(super) async fn begin_subscription(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<ReceiverStream<Result<SubscribeResponse, Status>>, Status> {
+        let endings = Endings::of(&self.context, &request);
+        let (metadata, _, message) = request.into_parts();
+        check_given(&metadata, "stream", &message.stream)?;
+        let position = into_position(&message)?;
+        let opened = self.context.registry.watch_opened();
+        let start = match self.existing_store(&metadata).await? {
+            Some(store) => Start::of(&store, &message.stream, position).await?,
+            None => Start::WithoutStore { position, opened },
+        };
+        let (messages, stream) = mpsc::channel(MAX_WAITING_MESSAGES);
+        let store = store_of(&metadata)?.to_owned();
+        let follower = Follower { calls: self.clone(), store, stream: message.stream, messages, endings };
+        tokio::spawn(follower.run(start));
+        Ok(ReceiverStream::new(stream))
+    }
+}
+
+/// How a subscription begins.
+enum Start {
+    /// At a known position, which is told with the first message.
+    Subscribed { subscription: Subscription<i64, Bytes>, position: String },
+    /// There is no such store yet. A read does not make it, so the subscription waits for an append to do so.
+    WithoutStore { position: Position<i64>, opened: watch::Receiver<()> },
+}
+
+impl Start {
+    async fn of(store: &SqliteStore, stream: &str, position: Position<i64>) -> Result<Self, Status> {
+        let position = match position {
+            // Found out here, so that the client knows its position before the first entry.
+            Position::Now => {
+                let last = store.read(stream, &Read::new().descending().limit(1)).await.map_err(refuse)?.next;
+                last.map_or(Position::Start, Position::After)
+            }
+            position => position,
+        };
+        let text = match &position {
+            Position::After(id) => id.to_string(),
+            _ => String::new(),
+        };
+        let subscription = store.subscribe(stream, position).await.map_err(refuse)?;
+        Ok(Self::Subscribed { subscription, position: text })
+    }
+}
+
+struct Follower {
+    calls: Calls,
+    store: String,
+    stream: String,
+    messages: Messages,
+    endings: Endings,
+}
+
+impl Follower {
+    async fn run(mut self, start: Start) {
+        let mut endings = Endings {
+            stopping: self.endings.stopping.clone(),
+            keys: self.endings.keys.clone(),
+            caller: self.endings.caller.take(),
+        };
+        let messages = self.messages.clone();
+        let end = tokio::select! {
+            () = messages.closed() => return,
+            ending = endings.wait() => ending.into(),
+            status = self.follow(start) => match status {
+                Err(status) => status,
+                Ok(()) => return,
+            },
+        };
+        // A client that does not take its messages does not get this one either; the connection ends without it.
+        let _ = tokio::time::timeout(Duration::from_secs(1), messages.send(Err(end))).await;
+    }
+
+    /// Delivers until the store is closed, or the client is gone.
+    async fn follow(&mut self, start: Start) -> Result<(), Status> {
+        let (mut subscription, mut position) = match start {
+            Start::Subscribed { subscription, position } => (subscription, position),
+            Start::WithoutStore { position, opened } => self.wait_for_store(position, opened).await?,
+        };
+        loop {
+            let batch = tokio::time::timeout(HEARTBEAT_INTERVAL, subscription.next_batch()).await;
+            let batch = match batch {
+                Err(_) => {
+                    let event = Some(wire::Event::Heartbeat(wire::Heartbeat {}));
+                    vec![SubscribeResponse { position: position.clone(), event }]
+                }
+                Ok(Ok(Some(events))) => subscribe_responses(events, &mut position),
+                Ok(Ok(None)) => return Err(Status::unavailable("store closed")),
+                Ok(Err(error)) => return Err(refuse(error)),
+            };
+            for message in batch {
+                if self.messages.send(Ok(message)).await.is_err() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Says that there is nothing yet, and waits until there is a store.
+    async fn wait_for_store(
+        &mut self,
+        position: Position<i64>,
+        mut opened: watch::Receiver<()>,
+    ) -> Result<(Subscription<i64, Bytes>, String), Status> {
+        // What is appended to a store that is not there yet is new, so "now" is its beginning.
+        let position = if position == Position::Now { Position::Start } else { position };
+        let mut told = match &position {
+            Position::After(id) => id.to_string(),
+            _ => String::new(),
+        };
+        let mut first = subscribe_responses(vec![Event::<i64, Bytes>::CaughtUp], &mut told);
+        loop {
+            for message in first.drain(..) {
+                let _ = self.messages.send(Ok(message)).await;
+            }
+            match tokio::time::timeout(HEARTBEAT_INTERVAL, opened.changed()).await {
+                Err(_) => {
+                    let event = Some(wire::Event::Heartbeat(wire::Heartbeat {}));
+                    first.push(SubscribeResponse { position: told.clone(), event });
+                }
+                Ok(_) => {
+                    let store = self.calls.context.registry.find(&self.store).await.map_err(refuse)?;
+                    if let Some(store) = store {
+                        let start = Start::of(&store, &self.stream, position.clone()).await?;
+                        if let Start::Subscribed { subscription, position } = start {
+                            return Ok((subscription, position));
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
