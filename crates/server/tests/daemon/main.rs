@@ -1,0 +1,11 @@
+//! A real daemon on loopback, spoken to by generated clients.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "for tests")]
+mod calls;
+mod errors;
+mod keys;
+mod lifecycle;
+mod services;
+mod streaming;
+mod support;
+mod tls;
