@@ -13,7 +13,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{quickstart, store, stream};
+use crate::{config, daemon, key, quickstart, store, stream};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -22,7 +22,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 #[derive(Parser, Debug)]
 #[command(
     name = "ledger",
-    about = "An append-only log: streams of entries in a local database file",
+    about = "An append-only log: streams of entries in a local database file, or served by a daemon",
     disable_version_flag = true
 )]
 pub(crate) struct Cli {
@@ -41,6 +41,18 @@ enum Command {
     Stream(Box<stream::StreamArgs>),
     /// List and create stores, that is the tables that streams live in
     Store(store::StoreArgs),
+    /// Start the daemon in the background, and wait until it answers
+    Start(daemon::StartArgs),
+    /// Stop the daemon, and wait until it has ended
+    Stop(daemon::ControlArgs),
+    /// Say whether the daemon is running, and where it listens
+    Status(daemon::ControlArgs),
+    /// Stop the daemon if it is running, then start it
+    Restart(daemon::RestartArgs),
+    /// Check and show the configuration of the daemon
+    Config(config::ConfigArgs),
+    /// Create, list and revoke the keys that clients of the daemon need
+    Key(key::KeyArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -127,6 +139,18 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
             Some(command) => block_on(store::dispatch(command, &database, console)),
+        },
+        Some(Command::Start(args)) => daemon::start(&args, console),
+        Some(Command::Stop(args)) => daemon::stop(&args, console),
+        Some(Command::Status(args)) => daemon::status(&args, console),
+        Some(Command::Restart(args)) => daemon::restart(&args, console),
+        Some(Command::Config(args)) => match args.command {
+            None => print_help(&["config"], console),
+            Some(command) => config::dispatch(&command, console),
+        },
+        Some(Command::Key(args)) => match args.command {
+            None => print_help(&["key"], console),
+            Some(command) => key::dispatch(&command, console),
         },
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

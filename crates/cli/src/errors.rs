@@ -13,6 +13,9 @@ use crate::load::LoadError;
 /// Exit code of a command that Ctrl+C ended before it was done.
 const INTERRUPTED: u8 = 130;
 
+/// Exit code of `status` when no daemon is running, as init scripts know it.
+const NOT_RUNNING: u8 = 3;
+
 /// Why a command did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -78,6 +81,44 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// The configuration of the daemon cannot be used.
+    #[error(transparent)]
+    Config(#[from] ledger_server::ConfigError),
+    /// The keys of the daemon cannot be used.
+    #[error(transparent)]
+    Keys(#[from] ledger_server::KeyError),
+    /// The process of the daemon cannot be found or signalled.
+    #[error(transparent)]
+    Pid(#[from] ledger_server::PidError),
+    /// The daemon of this process ended with an error.
+    #[error(transparent)]
+    Daemon(#[from] ledger_server::DaemonError),
+    /// The daemon was started and ended.
+    #[error("daemon failed to start: {0}")]
+    DaemonDidNotStart(String),
+    /// The daemon takes longer than `start_timeout`.
+    #[error("daemon did not report ready within {at_most} (check {}); it is still starting (pid {pid})", log.display())]
+    DaemonNotReady {
+        /// How long was waited.
+        at_most: String,
+        /// Where it says what it is doing.
+        log: PathBuf,
+        /// Its process.
+        pid: u32,
+    },
+    /// The daemon did not end in time.
+    #[error(
+        "ledger daemon (pid {pid}) has not ended within {at_most}; stop it again to cut off what it waits for"
+    )]
+    DaemonDidNotStop {
+        /// How long was waited.
+        at_most: String,
+        /// Its process.
+        pid: u32,
+    },
+    /// No daemon is running: said on standard output, and by the exit code.
+    #[error("ledger daemon is not running")]
+    NotRunning,
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,
@@ -121,6 +162,7 @@ pub(crate) fn conclude(result: Result<(), Failure>, damaged_records: u64) -> Exi
         Ok(()) => ExitCode::FAILURE,
         // Whoever read the results has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(Failure::NotRunning) => ExitCode::from(NOT_RUNNING),
         Err(failure) => {
             say(&failure);
             if failure.is_interruption() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }

@@ -15,7 +15,8 @@
 //! | `filter`, `time` | conditions on entries: flags to [`Filter`](ledger_streams::Filter) |
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
-//! | `stream`, `store` | the command groups |
+//! | `stream`, `store` | the command groups on entries |
+//! | `daemon`, `config`, `key` | the command groups around the daemon |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -26,14 +27,18 @@
 //! |---|---|
 //! | 0 | done; also when the reader of standard output went away, and when Ctrl+C ended `tail` |
 //! | 1 | an error, which standard error names, or records were damaged (the others were printed) |
+//! | 3 | `status`: no daemon is running |
 //! | 130 | Ctrl+C ended an `append --input`, `import` or `export`; standard error says how to go on |
 #![forbid(unsafe_code)]
 
 mod args;
+mod config;
 mod console;
+mod daemon;
 mod errors;
 mod filter;
 mod jsonl;
+mod key;
 mod load;
 mod open;
 mod output;

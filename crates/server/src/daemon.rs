@@ -1,6 +1,7 @@
 //! The process of a daemon: PID file, log, signals around a [`Server`].
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,10 +24,10 @@ pub enum DaemonError {
     #[error(transparent)]
     Serve(#[from] ServeError),
     /// The log file cannot be opened.
-    #[error("ledger: log_file {}: {source}", path.display())]
+    #[error("ledger: log file {}: {source}", path.display())]
     Log {
         /// The file.
-        path: std::path::PathBuf,
+        path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
     },
@@ -35,20 +36,38 @@ pub enum DaemonError {
     Signals(#[source] std::io::Error),
 }
 
+/// Where a daemon runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// On a terminal or under a supervisor: without `log_file` the log goes to standard error.
+    Foreground,
+    /// Nobody reads its standard error: without `log_file` the log goes to `ledger.log` in the configuration folder.
+    Background,
+}
+
+/// The file that the log of a daemon goes to, if any.
+pub fn log_path(loaded: &Loaded, place: Place) -> Option<PathBuf> {
+    let named = loaded.config.log_file.clone();
+    named.or_else(|| (place == Place::Background).then(|| loaded.folder().join("ledger.log")))
+}
+
 /// Runs a daemon in this process until a signal ends it: SIGTERM and SIGINT stop it (a second one at once), SIGHUP
 /// reads configuration and keys again. `ready` is called once it answers requests.
 ///
 /// # Errors
 /// See [`DaemonError`]. With a log file, the error is written there too (W33).
-pub async fn run_daemon(overrides: &Overrides, ready: impl FnOnce(SocketAddr)) -> Result<(), DaemonError> {
+pub async fn run_daemon(
+    overrides: &Overrides,
+    place: Place,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), DaemonError> {
     // Signals first: one that comes during the start must not leave files behind.
     let mut signals = Signals::new().map_err(DaemonError::Signals)?;
     let loaded = Loaded::load(overrides, true).map_err(StartError::from)?;
     let is_first_run = loaded.write_first_file();
-    let log = Log::open(loaded.config.log_file.as_deref()).map_err(|source| DaemonError::Log {
-        path: loaded.config.log_file.clone().unwrap_or_default(),
-        source,
-    })?;
+    let path = log_path(&loaded, place);
+    let log = Log::open(path.as_deref())
+        .map_err(|source| DaemonError::Log { path: path.unwrap_or_default(), source })?;
     log.install();
     match is_first_run {
         Ok(false) => {}

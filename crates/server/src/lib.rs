@@ -19,6 +19,7 @@
 //!
 //! | module | subject |
 //! |---|---|
+//! | [`background`] | starting a daemon in the background, and hearing why it did not start |
 //! | `daemon` | [`run_daemon`]: the process: PID file, log, signals |
 //! | `lifecycle` | [`Server`], [`Handle`]: from a configuration to a running daemon and to its end |
 //! | `guard` | who may call what; panics |
@@ -30,6 +31,7 @@
 //! | [`log`] | [`Log`]: standard error, or a file of JSON lines |
 #![forbid(unsafe_code)]
 
+pub mod background;
 pub mod config;
 mod daemon;
 mod grpc;
@@ -41,7 +43,7 @@ pub mod pid;
 mod registry;
 
 pub use config::{Config, ConfigError, Loaded, Overrides};
-pub use daemon::{DaemonError, run_daemon};
+pub use daemon::{DaemonError, Place, log_path, run_daemon};
 pub use keys::{Identity, KeyError, KeyFile, Keyring, NamedKey, Right};
 pub use lifecycle::{Handle, ServeError, Server, StartError};
 pub use log::Log;

@@ -160,12 +160,11 @@ where
         let level = event.metadata().level().as_str();
         let message = fields.0.remove("message").unwrap_or_default();
         if self.is_json {
-            let mut line = Map::new();
-            line.insert("time".to_owned(), format!("{now:.3}").into());
-            line.insert("level".to_owned(), level.into());
-            line.insert("msg".to_owned(), message);
-            line.extend(fields.0);
-            return writeln!(writer, "{}", Value::Object(line));
+            write!(writer, r#"{{"time":"{now:.3}","level":"{level}","msg":{message}"#)?;
+            for (name, value) in &fields.0 {
+                write!(writer, ",{}:{value}", Value::from(name.as_str()))?;
+            }
+            return writeln!(writer, "}}");
         }
         write!(writer, "{now:.3} {level} {}", text(&message))?;
         for (name, value) in &fields.0 {
@@ -245,6 +244,7 @@ mod tests {
         });
         let line = std::fs::read_to_string(&path).unwrap();
         let value: Value = serde_json::from_str(&line).unwrap();
+        assert!(line.contains(r#"","level":"INFO","msg":"two\nlines"#), "{line}");
         assert_eq!(value["msg"], "two\nlines \"quoted\"");
         assert_eq!((&value["level"], &value["addr"]), (&Value::from("INFO"), &Value::from("127.0.0.1:1")));
         assert_eq!(value["count"], 3);

@@ -182,7 +182,19 @@ impl Running {
     /// # Errors
     /// [`PidError::Signal`]. A process that has ended in between is no error.
     pub fn terminate(&self) -> Result<(), PidError> {
-        match pidfd_send_signal(&self.process, Signal::TERM) {
+        self.signal(Signal::TERM)
+    }
+
+    /// Asks it to read configuration and keys again (SIGHUP).
+    ///
+    /// # Errors
+    /// [`PidError::Signal`]. A process that has ended in between is no error.
+    pub fn reload(&self) -> Result<(), PidError> {
+        self.signal(Signal::HUP)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<(), PidError> {
+        match pidfd_send_signal(&self.process, signal) {
             Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
             Err(error) => Err(PidError::Signal { pid: self.holder.pid, source: error.into() }),
         }

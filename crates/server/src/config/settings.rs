@@ -11,7 +11,7 @@ use super::{Config, duration};
 pub struct Setting {
     /// Its name; a dot stands between a section and its keys.
     pub key: &'static str,
-    /// What it does, for the commented file: one string per line.
+    /// What it does, for the commented file: one string per line. None if it does nothing in this version.
     pub help: &'static [&'static str],
     /// Whether the file of the first run sets it; the others stand there as comments.
     pub(super) is_live: bool,
@@ -81,7 +81,7 @@ pub const SETTINGS: &[Setting] = &[
         "log_file",
         &[
             "File for the log: JSON lines, readable by its owner only, set aside when it has grown to 16 MiB (three are",
-            "kept). Empty means standard error.",
+            "kept). Empty means ledger.log beside this file, or standard error in the foreground.",
         ],
         |config, value| {
             config.log_file = path(value)?;
@@ -215,12 +215,7 @@ pub const SETTINGS: &[Setting] = &[
 
 /// A key of a database that `db.type` does not choose: files of the original may hold it.
 const fn unused(key: &'static str) -> Setting {
-    setting(
-        key,
-        &["Of a database that this version does not serve; not looked at."],
-        |_, value| text(value).map(drop),
-        |_| json!(""),
-    )
+    setting(key, &[], |_, value| text(value).map(drop), |_| json!(""))
 }
 
 /// The known key that is most like this one.

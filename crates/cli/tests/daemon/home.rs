@@ -1,0 +1,92 @@
+//! A home folder for a daemon.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A home folder; the daemon that runs in it is stopped when it is dropped.
+pub(crate) struct Home {
+    folder: TempDir,
+}
+
+/// What a run of the binary left behind.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Home {
+    /// A home with a configuration that takes any free port.
+    pub(crate) fn new() -> Self {
+        let home = Self::empty();
+        home.configure("");
+        home
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self { folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn configure(&self, yaml: &str) {
+        std::fs::create_dir_all(self.path("")).unwrap();
+        std::fs::write(self.path("config.yaml"), format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
+    }
+
+    /// A path in the configuration folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(".ledger").join(name)
+    }
+
+    pub(crate) fn content(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ledger"));
+        command.args(arguments).env_clear().env("HOME", self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        finished(&mut self.command(arguments))
+    }
+
+    /// Runs what must succeed; answers its standard output.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!(run.code, Some(0), "{arguments:?}: {run:?}");
+        run.out
+    }
+
+    /// Starts the daemon; answers its pid.
+    pub(crate) fn start(&self) -> u32 {
+        let out = self.ok(&["start"]);
+        let pid = out.strip_prefix("ledger daemon started (pid ").and_then(|rest| rest.strip_suffix(")\n"));
+        pid.unwrap_or_else(|| panic!("{out}")).parse().unwrap()
+    }
+
+    /// Where the daemon listens, as `status` says.
+    pub(crate) fn address(&self) -> String {
+        let out = self.ok(&["status"]);
+        let (_, address) = out.trim_end().trim_end_matches(')').split_once(", addr ").unwrap();
+        address.to_owned()
+    }
+}
+
+impl Drop for Home {
+    fn drop(&mut self) {
+        let _ = self.command(&["stop"]).output();
+    }
+}
+
+pub(crate) fn finished(command: &mut Command) -> Run {
+    let output = command.output().unwrap();
+    Run {
+        code: output.status.code(),
+        out: String::from_utf8(output.stdout).unwrap(),
+        err: String::from_utf8(output.stderr).unwrap(),
+    }
+}

@@ -1,0 +1,7 @@
+//! `ledger start`, `stop`, `status`, `restart`, `config`, `key`: the real binary, in a home of its own.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod control;
+mod home;
+mod kill;
+mod settings;
