@@ -18,10 +18,10 @@ async fn entries_are_there_after_a_restart() {
 async fn stopping_ends_subscriptions_and_idle_sessions_and_closes_the_database() {
     let daemon = Daemon::start("shutdown_timeout: 1h").await;
     let mut streaming = daemon.streaming().await;
-    let subscribe = to(SubscribeRequest { stream: "s".into(), ..SubscribeRequest::default() });
-    let mut live = streaming.subscribe(subscribe).await.unwrap().into_inner();
     let session = streaming.append_session(to(tokio_stream::pending())).await.unwrap();
     let mut session = session.into_inner();
+    let subscribe = to(SubscribeRequest { stream: "s".into(), ..SubscribeRequest::default() });
+    let mut live = streaming.subscribe(subscribe).await.unwrap().into_inner();
     assert!(live.message().await.unwrap().is_some());
     daemon.handle.stop();
     assert_eq!(live.message().await.unwrap_err().code(), Code::Unavailable);
