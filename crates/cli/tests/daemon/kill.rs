@@ -1,6 +1,6 @@
 //! SIGKILL under load: what was acknowledged is there, once and in order.
 //!
-//! `LEDGER_KILL_ROUNDS` sets how often the daemon is killed (5 without it).
+//! `LEDGER_KILL_ROUNDS` sets how often the daemon is killed (50 without it).
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -89,7 +89,7 @@ async fn everything(address: &str) -> Vec<(String, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn acknowledged_entries_survive_kills_under_load_and_a_retry_adds_none_twice() {
-    let rounds = std::env::var("LEDGER_KILL_ROUNDS").map_or(5, |rounds| rounds.parse().unwrap());
+    let rounds = std::env::var("LEDGER_KILL_ROUNDS").map_or(50, |rounds| rounds.parse().unwrap());
     let home = Home::new();
     let (mut acknowledged, mut under_way) = (BTreeSet::new(), Vec::new());
     for round in 0..rounds {
