@@ -10,7 +10,7 @@ fn unknown_commands_are_named_with_suggestions() {
     assert_eq!(ledger.fails(&["frobnicate"]), "Error: unknown command \"frobnicate\" for \"ledger\"\n");
     assert_eq!(
         ledger.fails(&["strem"]),
-        "Error: unknown command \"strem\" for \"ledger\"\n\nDid you mean this?\n\tstore\n\tstream\n\n"
+        "Error: unknown command \"strem\" for \"ledger\"\n\nDid you mean this?\n\tstart\n\tstore\n\tstream\n\n"
     );
     assert_eq!(
         ledger.fails(&["stream", "coutn"]),
