@@ -26,7 +26,7 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
     disable_version_flag = true
 )]
 pub(crate) struct Cli {
-    /// Database file to work on
+    /// Database file to work on; without one `stream` talks to the daemon
     #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true, value_parser = any_path())]
     db: Option<PathBuf>,
     #[command(subcommand)]
@@ -134,7 +134,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
-            Some(command) => block_on(stream::dispatch(command, &database, console)),
+            Some(command) if database.named().is_some() => {
+                block_on(stream::dispatch(command, &database, console))
+            }
+            Some(command) => block_on(stream::dispatch(command, &args.connection, console)),
         },
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),

@@ -12,6 +12,9 @@ use crate::args::ExtraArgs;
 use crate::console::Console;
 use crate::errors::Failure;
 
+/// The variable that holds the key of the daemon.
+const API_KEY_VARIABLE: &str = "LEDGER_API_KEY";
+
 /// How much longer than its own deadline a daemon may take to end: closing the database comes after it.
 const CLOSING_TIME: Duration = Duration::from_secs(20);
 
@@ -24,6 +27,11 @@ pub(crate) struct ConfigFile {
 }
 
 impl ConfigFile {
+    /// The file of a flag.
+    pub(crate) fn named(config: Option<PathBuf>) -> Self {
+        Self { config }
+    }
+
     /// The configuration of that daemon, with the environment over it.
     ///
     /// # Errors
@@ -65,11 +73,16 @@ impl Settings {
         Overrides { flags: given.collect(), ..self.file.overrides() }
     }
 
-    /// The same flags for another run of this program.
+    /// The key of the flag, as environment of another run of this program: arguments can be seen by others.
+    fn secrets(&self) -> Vec<(&str, &str)> {
+        self.api_key.as_deref().map(|key| (API_KEY_VARIABLE, key)).into_iter().collect()
+    }
+
+    /// The other flags for another run of this program.
     fn repeated(&self) -> Vec<OsString> {
         let mut arguments = Vec::new();
         let config = self.file.config.clone().map(OsString::from);
-        let texts = [("--addr", &self.addr), ("--http-addr", &self.http_addr), ("--api-key", &self.api_key)];
+        let texts = [("--addr", &self.addr), ("--http-addr", &self.http_addr)];
         let texts = texts.into_iter().map(|(flag, text)| (flag, text.clone().map(OsString::from)));
         for (flag, value) in [("--config", config)].into_iter().chain(texts) {
             if let Some(value) = value {
@@ -146,7 +159,7 @@ fn start_in_background(settings: &Settings, console: &mut Console<'_>) -> Result
     let mut arguments: Vec<OsString> = vec!["start".into(), "--background".into()];
     arguments.extend(settings.repeated());
     let at_most = loaded.config.start_timeout;
-    match background::start(&arguments, at_most).map_err(Failure::Runtime)? {
+    match background::start(&arguments, &settings.secrets(), at_most).map_err(Failure::Runtime)? {
         Started::Ready { pid, .. } => Ok(writeln!(console.out, "ledger daemon started (pid {pid})")?),
         Started::Failed { status, error } if error.is_empty() => {
             Err(Failure::DaemonDidNotStart(format!("it ended with {status} and said nothing")))

@@ -38,12 +38,14 @@ pub(crate) enum Failure {
     /// Arguments that make no sense.
     #[error("{0}")]
     Arguments(String),
-    /// Neither `--db` nor `LEDGER_DB`.
+    /// Neither `--db` nor `LEDGER_DB`, for a command that works on local files only.
     #[error(
-        "no database is named: give --db FILE or set LEDGER_DB=FILE (this build works on local files only; it \
-         cannot talk to a daemon)"
+        "no database file is named: give --db FILE or set LEDGER_DB=FILE (this command works on local files only)"
     )]
     NoDatabase,
+    /// The daemon cannot be reached.
+    #[error(transparent)]
+    Connect(#[from] ledger_api::ClientError),
     /// The database or the store cannot be opened.
     #[error(transparent)]
     Open(#[from] ledger_sqlite::OpenError),

@@ -8,6 +8,7 @@
 //! | `args` | the command tree and what its flags have in common |
 //! | `usage` | errors of the command line, in the words of the program that the request describes |
 //! | `errors` | [`Failure`](errors::Failure), exit codes |
+//! | `connect` | from an address to the stores of a daemon |
 //! | `open` | from `--db` and `--store` to a store |
 //! | `console` | where results and remarks go |
 //! | `output` | entries as text and as JSON |
@@ -33,6 +34,7 @@
 
 mod args;
 mod config;
+mod connect;
 mod console;
 mod daemon;
 mod errors;

@@ -94,11 +94,13 @@ pub(crate) async fn each_page<S: Store<Payload = Bytes> + ?Sized>(
         read.limit = wanted.min(PAGE_ENTRIES);
         read.max_bytes = PAGE_BYTES;
         let mut page = one_page(store, source, &read).await?;
+        let is_past_end = |id: &S::Id| end.as_ref().is_some_and(|end| id.is_behind(end));
         let is_last = !page.more
             || page.next.is_none()
-            || end.as_ref().is_some_and(|end| page.next.as_ref() >= Some(end));
-        if let Some(end) = &end {
-            page.entries.retain(|entry| entry.id <= *end);
+            || page.next == end
+            || page.next.as_ref().is_some_and(is_past_end);
+        if is_last {
+            page.entries.retain(|entry| !is_past_end(&entry.id));
         }
         wanted = wanted.saturating_sub(page.entries.len());
         read.after = page.next.clone().or(read.after);

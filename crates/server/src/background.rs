@@ -40,14 +40,24 @@ pub enum Started {
     },
 }
 
-/// Runs this program with these arguments as a daemon and waits until it is ready. It has to call [`leave_session`]
+/// Runs this program with these arguments and further environment (for secrets: arguments can be seen by other
+/// users of the machine) as a daemon and waits until it is ready. It has to call [`leave_session`]
 /// first and [`report_ready`] when it is.
 ///
 /// # Errors
 /// If the program cannot be run at all.
-pub fn start(arguments: &[OsString], at_most: Duration) -> std::io::Result<Started> {
+pub fn start(
+    arguments: &[OsString],
+    environment: &[(&str, &str)],
+    at_most: Duration,
+) -> std::io::Result<Started> {
     let mut command = Command::new(std::env::current_exe()?);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn()?;
     let pid = child.id();
     let (sender, first_line) = mpsc::channel();

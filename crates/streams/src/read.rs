@@ -5,7 +5,7 @@ use std::ops::Deref;
 use jiff::Timestamp;
 
 use crate::limits::{DEFAULT_PAGE_ENTRIES, MAX_PAGE_BYTES};
-use crate::{Damaged, Entry, cursor_is_ahead};
+use crate::{Damaged, Entry, EntryId};
 
 /// Direction of a read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -192,7 +192,7 @@ impl<Id: std::fmt::Display, P> Page<Id, P> {
     }
 }
 
-impl<Id: std::fmt::Display, P> Page<Id, P> {
+impl<Id: EntryId, P> Page<Id, P> {
     /// Entries and damaged records together, in the order of the read that made the page.
     pub fn into_records(self, order: Order) -> Vec<Result<Entry<Id, P>, Damaged<Id>>> {
         let mut records = Vec::with_capacity(self.entries.len().saturating_add(self.damaged.len()));
@@ -208,12 +208,10 @@ impl<Id: std::fmt::Display, P> Page<Id, P> {
     }
 }
 
-/// Compared as cursors are, because ids from a wire are texts: 9 comes before 10.
-fn comes_before<Id: std::fmt::Display>(left: &Id, right: &Id, order: Order) -> bool {
-    let (left, right) = (left.to_string(), right.to_string());
+fn comes_before<Id: EntryId>(left: &Id, right: &Id, order: Order) -> bool {
     match order {
-        Order::Ascending => cursor_is_ahead(&right, &left),
-        Order::Descending => cursor_is_ahead(&left, &right),
+        Order::Ascending => right.is_behind(left),
+        Order::Descending => left.is_behind(right),
     }
 }
 

@@ -7,7 +7,7 @@ use std::hash::Hash;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Append, Appended, Capabilities, Expect, InvalidCursor, Page, Read, StoreError};
+use crate::{Append, Appended, Capabilities, Expect, InvalidCursor, Page, Read, StoreError, cursor_is_ahead};
 
 /// One table or collection of entries: the contract that every backend fulfils and
 /// [`conformance`](crate::conformance) checks.
@@ -90,15 +90,27 @@ pub trait EntryId: Clone + Ord + Hash + Debug + Display + Send + Sync + 'static 
     /// # Errors
     /// [`InvalidCursor`] if the text is not an id of this type.
     fn parse(text: &str) -> Result<Self, InvalidCursor>;
+
+    /// Whether an entry with this id lies behind one with the other id. Not the same as `>` for text ids: those of a
+    /// daemon may be numbers, and 10 lies behind 9.
+    fn is_behind(&self, other: &Self) -> bool;
 }
 
 impl EntryId for i64 {
+    fn is_behind(&self, other: &Self) -> bool {
+        self > other
+    }
+
     fn parse(text: &str) -> Result<Self, InvalidCursor> {
         text.parse().map_err(|_| InvalidCursor { text: text.to_owned(), expected: "a decimal 64-bit id" })
     }
 }
 
 impl EntryId for String {
+    fn is_behind(&self, other: &Self) -> bool {
+        cursor_is_ahead(self, other)
+    }
+
     fn parse(text: &str) -> Result<Self, InvalidCursor> {
         if text.is_empty() {
             return Err(InvalidCursor { text: String::new(), expected: "an id that is not empty" });
@@ -222,6 +234,14 @@ mod tests {
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn text_ids_that_are_numbers_lie_behind_each_other_as_numbers() {
+        let is_behind = |id: &str, other: &str| id.to_owned().is_behind(&other.to_owned());
+        assert!(is_behind("10", "9") && !is_behind("9", "10") && !is_behind("9", "9"));
+        assert!(is_behind("ab", "aa") && !is_behind("aa", "ab"));
+        assert!(10.is_behind(&9) && !9.is_behind(&9));
     }
 
     #[test]

@@ -17,6 +17,7 @@ use clap::{Args, Subcommand};
 use ledger_streams::{DEFAULT_STORE_NAME, Store};
 
 use crate::args::{ExtraArgs, not_empty};
+use crate::connect::Connection;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -26,6 +27,8 @@ use crate::open::Purpose;
 pub(crate) struct StreamArgs {
     #[command(subcommand)]
     pub(crate) command: Option<StreamCommand>,
+    #[command(flatten)]
+    pub(crate) connection: Connection,
 }
 
 /// The commands of the group.
@@ -139,7 +142,7 @@ pub(crate) trait StoreCommand: Sized {
     ) -> Result<(), Failure>;
 }
 
-/// Where stores are: a local file.
+/// Where stores are: in a local file, or behind a daemon.
 pub(crate) trait Stores {
     /// Opens the store that a command is for, and runs the command on it.
     ///

@@ -48,6 +48,10 @@ impl fmt::Display for Hex {
 }
 
 impl EntryId for Hex {
+    fn is_behind(&self, other: &Self) -> bool {
+        self > other
+    }
+
     fn parse(text: &str) -> Result<Self, InvalidCursor> {
         let number = text.strip_prefix('x').and_then(|digits| i64::from_str_radix(digits, 16).ok());
         number.map(Self).ok_or_else(|| InvalidCursor { text: text.to_owned(), expected: "x and hex digits" })

@@ -5,3 +5,4 @@ mod control;
 mod home;
 mod kill;
 mod settings;
+mod wire;

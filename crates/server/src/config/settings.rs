@@ -272,7 +272,7 @@ fn boolean(value: &Value) -> Result<bool, String> {
 }
 
 fn bytes(value: &Value) -> Result<usize, String> {
-    const RANGE: std::ops::RangeInclusive<usize> = 65_536..=134_217_728;
+    const RANGE: std::ops::RangeInclusive<usize> = 65_536..=268_435_456;
     let number = match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),

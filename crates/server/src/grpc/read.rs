@@ -79,7 +79,8 @@ impl Calls {
             Ok(None) | Err(StoreError::InvalidStoreName(_)) => Vec::new(),
             Err(error) => return Err(refuse(error)),
         };
-        Ok(ListStreamIDsResponse { stream_ids: self.cut_names(stream_ids) })
+        let (found, stream_ids) = (stream_ids.len(), self.cut_names(stream_ids));
+        Ok(ListStreamIDsResponse { cut_short: stream_ids.len() < found, stream_ids })
     }
 
     /// As many names as fit into a message; the client goes on behind the last.

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use ledger_api::HEARTBEAT_INTERVAL;
 use ledger_api::convert::{into_position, subscribe_responses};
 use ledger_api::metadata::{check_given, store_of};
 use ledger_api::proto::subscribe_response as wire;
@@ -20,8 +21,6 @@ use super::{Calls, Endings, refuse};
 
 /// Messages that wait for the client.
 const MAX_WAITING_MESSAGES: usize = 2;
-/// How long nothing may happen before the client is told that the daemon is there.
-const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(10);
 
 type Messages = mpsc::Sender<Result<SubscribeResponse, Status>>;
 
