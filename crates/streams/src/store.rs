@@ -31,6 +31,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Conflict`] if the stream is not as expected, [`StoreError::InvalidText`] and
     /// [`StoreError::LimitExceeded`] for input out of bounds (see [`limits`](crate::limits)), [`StoreError::SourceTaken`].
+    /// Bad input is named first; where both others apply, which of them is named is up to the store.
     async fn append(
         &self,
         stream: &str,

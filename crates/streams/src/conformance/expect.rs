@@ -2,7 +2,7 @@
 
 use super::fixture::{Fixture, STREAM, expect_error, ids, within};
 use super::{Harness, IdOf};
-use crate::{Conflict, Duplicate, EntryId, Expect, Store, StoreError};
+use crate::{Conflict, Duplicate, EntryId, Expect, Origin, Store, StoreError};
 
 /// The actual last id that a conflict carries.
 fn actual<Id: EntryId>(conflict: &Conflict) -> Option<Id> {
@@ -101,6 +101,23 @@ pub async fn a_batch_that_is_partly_known_must_meet_its_expectation<H: Harness>(
     let appended = on.store.append(STREAM, batch(), Expect::LastId(known.clone())).await.unwrap();
     assert_eq!(appended.duplicates, [Duplicate { index: 0, id: known }]);
     assert_eq!(appended.len(), 1);
+}
+
+/// An append that conflicts and also brings a source id of another stream fails for one reason or the other, and
+/// writes nothing; a duplicate inside the batch does not hide that.
+pub async fn an_append_with_two_reasons_to_fail_writes_nothing<H: Harness>(harness: &H) {
+    let on = Fixture::open(harness).await;
+    let copy = || Origin { source_id: "taken".into(), ..Origin::default() };
+    on.append_one("other", on.input(0).origin(copy())).await;
+    for key in ["", "key"] {
+        let batch = vec![on.input(1).dedup_key("key"), on.input(2).dedup_key(key).origin(copy())];
+        match on.store.append(STREAM, batch, Expect::LastId(harness.missing_id())).await {
+            Err(StoreError::Conflict(conflict)) => assert_eq!(conflict.actual_last_id, None),
+            Err(StoreError::SourceTaken(taken)) => assert_eq!(taken.taken_by, "other"),
+            other => panic!("expected a conflict or a taken source id, got {other:?}"),
+        }
+        assert_eq!(on.streams().await, ["other"]);
+    }
 }
 
 /// Of many appends that expect the same state exactly one is written; the others learn the id it got.

@@ -99,6 +99,7 @@ macro_rules! __conformance_cases {
                 last_id_conflicts_with_an_empty_stream
                 a_retry_is_a_duplicate_whatever_it_expects
                 a_batch_that_is_partly_known_must_meet_its_expectation
+                an_append_with_two_reasons_to_fail_writes_nothing
                 of_concurrent_appends_one_wins
                 a_conflict_is_enough_to_try_again
             }

@@ -43,6 +43,7 @@ defects! {
     Defect::NamesDuplicatesByTheirOrder => wrongly_named_duplicates: dedup::the_first_of_equal_keys_in_a_batch_wins;
     Defect::ForgetsExpectations => forgotten_expectations: expect::empty_conflicts_with_a_stream_that_has_entries
         expect::last_id_conflicts_with_any_other_entry expect::last_id_conflicts_with_an_empty_stream
+        expect::an_append_with_two_reasons_to_fail_writes_nothing
         expect::a_batch_that_is_partly_known_must_meet_its_expectation;
     Defect::ChecksExpectationsBeforeDuplicates => retries_that_conflict:
         expect::a_retry_is_a_duplicate_whatever_it_expects;

@@ -12,6 +12,8 @@ use crate::{
 pub(super) enum Outcome {
     Done,
     Failed(String),
+    Conflict { stream: String, last: Option<usize> },
+    SourceTaken { source_id: String, taken_by: String },
     Flag(bool),
     Number(u64),
     Text(Option<String>),
@@ -49,6 +51,9 @@ impl Outcome {
     /// Whether this is an answer that the contract allows where the model gives another one.
     pub(super) fn agrees_with(&self, model: &Self) -> bool {
         match (self, model) {
+            // Where both apply, which of them is named is up to the store; nothing is written either way.
+            (Self::Conflict { .. }, Self::SourceTaken { .. })
+            | (Self::SourceTaken { .. }, Self::Conflict { .. }) => true,
             // A page that is full by number may say that there could be more although there is not.
             (
                 Self::Page { entries, next, more: true, is_full: true },
@@ -81,7 +86,7 @@ impl<S: Store> Side<S> {
     pub(super) async fn apply(&mut self, operation: &Operation) -> Outcome {
         match self.try_apply(operation).await {
             Ok(outcome) => outcome,
-            Err(error) => Outcome::Failed(self.kind_of(&error)),
+            Err(error) => self.failure(error),
         }
     }
 
@@ -252,19 +257,22 @@ impl<S: Store> Side<S> {
     }
 
     /// An error with those of its facts that both stores must agree on.
-    fn kind_of(&self, error: &StoreError) -> String {
+    fn failure(&self, error: StoreError) -> Outcome {
         match error {
             StoreError::Conflict(conflict) => {
                 let last = conflict.actual_last_id.as_deref();
-                let last =
-                    last.map(|text| self.number(&S::Id::parse(text).expect("a conflict carries an id")));
-                format!("conflict in {:?}, which ends with {last:?}", conflict.stream)
+                let number = |text| self.number(&S::Id::parse(text).expect("a conflict carries an id"));
+                Outcome::Conflict { stream: conflict.stream, last: last.map(number) }
             }
-            StoreError::SourceTaken(taken) => format!("{:?} taken by {:?}", taken.source_id, taken.taken_by),
-            StoreError::EntryNotFound(facts) => format!("entry not found in {:?}", facts.stream),
-            StoreError::StreamNotFound(facts) => format!("stream {:?} not found", facts.stream),
-            StoreError::StreamExists(facts) => format!("stream {:?} exists", facts.stream),
-            other => other.to_string(),
+            StoreError::SourceTaken(taken) => {
+                Outcome::SourceTaken { source_id: taken.source_id, taken_by: taken.taken_by }
+            }
+            StoreError::EntryNotFound(facts) => {
+                Outcome::Failed(format!("no such entry in {:?}", facts.stream))
+            }
+            StoreError::StreamNotFound(facts) => Outcome::Failed(format!("no stream {:?}", facts.stream)),
+            StoreError::StreamExists(facts) => Outcome::Failed(format!("stream {:?} exists", facts.stream)),
+            other => Outcome::Failed(other.to_string()),
         }
     }
 }
