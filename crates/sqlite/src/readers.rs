@@ -19,8 +19,9 @@ pub(crate) struct Readers {
     idle: Arc<Idle>,
 }
 
-/// The inboxes of the threads that have nothing to do. The one that worked last is taken first: its page cache is warm.
-type Idle = Mutex<Vec<Inbox>>;
+/// The inboxes of the threads that have nothing to do; `None` once the pool is closed, so that no thread comes back into
+/// it. The one that worked last is taken first: its page cache is warm.
+type Idle = Mutex<Option<Vec<Inbox>>>;
 type Inbox = Sender<Work>;
 
 struct Work {
@@ -65,15 +66,15 @@ impl<T: Send, O: FnOnce(&Connection) -> Result<T, Failure> + Send> ReadRequest f
 impl Readers {
     /// Starts the threads. Each opens its connection when it has something to read.
     pub(crate) fn start(options: &DatabaseOptions) -> Result<(Self, Vec<JoinHandle<()>>), OpenError> {
-        let idle = Arc::new(Idle::default());
+        let idle = Arc::new(Idle::new(Some(Vec::new())));
         let start_one = |number: usize| {
             let (inbox, work) = channel();
-            lock(&idle).push(inbox);
+            rest(&idle, inbox);
             let (options, idle) = (options.clone(), Arc::downgrade(&idle));
             let body = move || {
                 serve(&options, &work, |inbox| {
                     if let Some(idle) = idle.upgrade() {
-                        lock(&idle).push(inbox);
+                        rest(&idle, inbox);
                     }
                 });
             };
@@ -92,7 +93,7 @@ impl Readers {
         let permit = self.permits.clone().acquire_owned().await.ok()?;
         let (reply, answer) = oneshot::channel();
         let request = Box::new(TypedReadRequest { operation: Some(operation), result: None, reply });
-        let inbox = lock(&self.idle).pop()?;
+        let inbox = lock(&self.idle).as_mut()?.pop()?;
         inbox.send(Work { request, permit, inbox: inbox.clone() }).ok()?;
         answer.await.ok()
     }
@@ -100,7 +101,7 @@ impl Readers {
     /// Lets the threads end once they have done what they are at.
     pub(crate) fn close(&self) {
         self.permits.close();
-        lock(&self.idle).clear();
+        lock(&self.idle).take();
     }
 }
 
@@ -118,19 +119,20 @@ fn serve(options: &DatabaseOptions, work: &Receiver<Work>, is_idle: impl Fn(Inbo
             }
         }
         // Idle before the answer: whoever reads on gets this thread again.
-        let is_open = !permit.semaphore().is_closed();
-        if is_open {
-            is_idle(inbox);
-        }
+        is_idle(inbox);
         drop(permit);
         request.answer();
-        if !is_open {
-            return;
-        }
     }
 }
 
-fn lock(idle: &Idle) -> MutexGuard<'_, Vec<Inbox>> {
+/// Puts a thread that has nothing to do where it is found; without its inbox, in a closed pool, it ends.
+fn rest(idle: &Idle, inbox: Inbox) {
+    if let Some(inboxes) = lock(idle).as_mut() {
+        inboxes.push(inbox);
+    }
+}
+
+fn lock(idle: &Idle) -> MutexGuard<'_, Option<Vec<Inbox>>> {
     idle.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -234,6 +234,10 @@ impl WriterThread {
                 Message::Close => break,
             }
         }
+        // Whoever is just putting a message in must not wait for an answer for ever: the inbox takes no more, and what
+        // still gets in is dropped, which tells its caller.
+        self.inbox.close();
+        while self.inbox.blocking_recv().is_some() {}
         self.connection
     }
 
