@@ -1,6 +1,6 @@
 //! The daemon's configuration: defaults, file, environment and flags, in rising priority (specification §6.1).
 //!
-//! [`settings`] is the one table of keys; the loader, the commented file of the first run and `ledger config show`
+//! `settings` is the one table of keys; the loader, the commented file of the first run and `ledger config show`
 //! all go by it. A key of the file `tls.cert` is the variable `LEDGER_TLS_CERT` in the environment.
 
 mod duration;
