@@ -71,7 +71,9 @@ pub struct Kinds(Vec<Kind>);
 #[derive(Debug, thiserror::Error)]
 pub enum KindError {
     /// It would match nothing.
-    #[error("yard: kind {0:?} matches nothing; give it match: {{tables: […]}}, {{extensions: […]}} or {{sqlite: true}}")]
+    #[error(
+        "yard: kind {0:?} matches nothing; give it match: {{tables: […]}}, {{extensions: […]}} or {{sqlite: true}}"
+    )]
     NoRule(String),
     /// The name would not be one segment of a path.
     #[error("yard: kind {0:?}: a name is 1 to 32 letters, digits, '-' or '_'")]
@@ -216,7 +218,8 @@ impl Values<'_> {
         let mut rest = template;
         while let Some((before, from)) = split_at_brace(rest) {
             filled.push_str(before);
-            let (text, behind) = self.placeholder(from).unwrap_or_else(|| ("{".to_owned(), from.get(1..).unwrap_or("")));
+            let (text, behind) =
+                self.placeholder(from).unwrap_or_else(|| ("{".to_owned(), from.get(1..).unwrap_or("")));
             filled.push_str(&text);
             rest = behind;
         }
@@ -266,9 +269,8 @@ fn surveilr() -> Kind {
 }
 
 fn datasette() -> Kind {
-    let args = [
-        "serve", "{path}", "--host", "{host}", "--port", "{port}", "--setting", "base_url", "{prefix}/",
-    ];
+    let args =
+        ["serve", "{path}", "--host", "{host}", "--port", "{port}", "--setting", "base_url", "{prefix}/"];
     built_in("datasette", false, Rule { sqlite: true, ..Rule::default() }, &args, &[])
 }
 

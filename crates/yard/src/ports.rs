@@ -45,6 +45,12 @@ pub enum PortError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// Another keeper has it.
+    #[error("yard: port {port} is held by the keeper of another service; start again to get another one")]
+    Taken {
+        /// The port.
+        port: u16,
+    },
     /// The folder of the locks cannot be used.
     #[error("yard: {}: {source}", path.display())]
     Folder {
@@ -69,12 +75,20 @@ impl Ports {
         Self::at(folder)
     }
 
+    /// Where the locks are.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     pub(crate) fn at(folder: PathBuf) -> Result<Self, PortError> {
         let failed = |source| PortError::Folder { path: folder.clone(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(failed)?;
         let owner = fs::symlink_metadata(&folder).map_err(failed)?;
         if !owner.is_dir() || owner.uid() != rustix::process::getuid().as_raw() {
-            return Err(failed(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to somebody else")));
+            return Err(failed(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it belongs to somebody else",
+            )));
         }
         Ok(Self { folder })
     }
@@ -115,8 +129,7 @@ impl Ports {
     fn lock(&self, name: &str) -> Result<Option<File>, PortError> {
         let path = self.folder.join(name);
         let failed = |source| PortError::Folder { path: path.clone(), source };
-        let file =
-            OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(file)),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -129,14 +142,20 @@ impl Ports {
 fn binds(host: &str, port: u16) -> Result<bool, PortError> {
     match TcpListener::bind((host, port)) {
         Ok(_) => Ok(true),
-        Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => Ok(false),
+        Err(error) if matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
+            Ok(false)
+        }
         Err(source) => Err(PortError::Host { host: host.to_owned(), source }),
     }
 }
 
 /// `host:port`, with brackets around an IPv6 host.
 pub(crate) fn address(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }
 
 #[cfg(test)]
@@ -165,7 +184,8 @@ mod tests {
         let ports = Ports::at(folder.path().to_owned()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let taken = listener.local_addr().unwrap().port();
-        let claim = ports.claim("127.0.0.1", taken, Some(taken), |port| port == taken.saturating_add(1)).unwrap();
+        let claim =
+            ports.claim("127.0.0.1", taken, Some(taken), |port| port == taken.saturating_add(1)).unwrap();
         assert!(claim.port > taken.saturating_add(1));
     }
 

@@ -7,7 +7,7 @@
 //!
 //! Everything here reads `/proc`, so it works on Linux only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -54,7 +54,8 @@ impl Identity {
     /// Whether that very process is still there. A zombie is dead; a process of another user is alive.
     pub fn is_alive(&self) -> bool {
         self.boot_id == boot_id()
-            && Stat::read(self.pid).is_some_and(|stat| stat.is_alive() && stat.start_ticks == self.start_ticks)
+            && Stat::read(self.pid)
+                .is_some_and(|stat| stat.is_alive() && stat.start_ticks == self.start_ticks)
     }
 
     /// Signals that very process. `Ok(false)` if it is not there any more.
@@ -115,19 +116,63 @@ pub(crate) fn table() -> Vec<Stat> {
 
 /// The living descendants of a process, itself excluded: children, their children and so on.
 pub(crate) fn descendants(ancestor: u32) -> Vec<Identity> {
-    let mut children: BTreeMap<u32, Vec<Stat>> = BTreeMap::new();
-    for stat in table() {
-        children.entry(stat.parent).or_default().push(stat);
-    }
     let mut found = Vec::new();
     let mut open = vec![ancestor];
     while let Some(parent) = open.pop() {
-        for stat in children.remove(&parent).unwrap_or_default() {
-            open.push(stat.pid);
-            found.push(stat.identity());
+        for stat in children(parent).into_iter().filter_map(Stat::read) {
+            // A zombie has no children any more: they have gone to the sub-reaper.
+            if stat.is_alive() {
+                open.push(stat.pid);
+                found.push(stat.identity());
+            }
         }
     }
     found
+}
+
+/// The children of a process, from `/proc/PID/task/TID/children`, which costs nothing; where the kernel does not have that
+/// file, from the whole table.
+fn children(parent: u32) -> Vec<u32> {
+    let Ok(threads) = fs::read_dir(format!("/proc/{parent}/task")) else { return Vec::new() };
+    let lists: Result<Vec<String>, _> = threads
+        .flatten()
+        .map(|thread| match fs::read_to_string(thread.path().join("children")) {
+            // A thread that has ended meanwhile.
+            Err(error) if error.raw_os_error() == Some(Errno::SRCH.raw_os_error()) => Ok(String::new()),
+            other => other,
+        })
+        .collect();
+    match lists {
+        Ok(lists) => {
+            lists.iter().flat_map(|list| list.split_ascii_whitespace()).flat_map(str::parse).collect()
+        }
+        Err(_) => table().into_iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid).collect(),
+    }
+}
+
+/// Whether a process or a descendant of it listens on a port: another program may have taken it meanwhile and answer.
+pub(crate) fn listens(pid: u32, port: u16) -> bool {
+    let sockets: HashSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .flat_map(|table| listening_sockets(&table, port))
+        .collect();
+    std::iter::once(pid).chain(descendants(pid).into_iter().map(|one| one.pid)).any(|pid| {
+        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
+        let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
+        targets.any(|target| sockets.contains(target.to_string_lossy().as_ref()))
+    })
+}
+
+/// Links of the sockets that listen (state `0A`) on a port, from the text of `/proc/net/tcp`.
+fn listening_sockets(table: &str, port: u16) -> Vec<String> {
+    let end = format!(":{port:04X}");
+    let socket = |line: &str| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let [_, local, _, state, _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
+        (local.ends_with(&end) && *state == "0A").then(|| format!("socket:[{inode}]"))
+    };
+    table.lines().filter_map(socket).collect()
 }
 
 /// The environment with which a process was started; `None` if it is gone or belongs to somebody else.

@@ -53,7 +53,7 @@ pub enum Trouble {
 }
 
 /// Looks at a file.
-pub fn classify(path: &Path) -> Content {
+pub(crate) fn classify(path: &Path) -> Content {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     if name.ends_with(".xlsx") {
         return Content::Excel;
@@ -111,7 +111,8 @@ fn has_log(path: &Path) -> bool {
 
 fn query(path: &Path, option: &str) -> rusqlite::Result<BTreeSet<String>> {
     let uri = format!("file:{}?{option}", percent_encoded(&path.to_string_lossy()));
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(uri, flags)?;
     connection.busy_timeout(LOCK_TIMEOUT)?;
     let mut statement = connection.prepare("SELECT lower(name) FROM sqlite_master WHERE type = 'table'")?;
@@ -167,7 +168,11 @@ mod tests {
         assert_eq!(sample("broken/text.db"), Content::Trouble(Trouble::NotADatabase));
         assert_eq!(sample("broken/random.db"), Content::Trouble(Trouble::NotADatabase));
         for name in ["broken/corrupt-schema.db", "broken/truncated.sqlite"] {
-            assert!(matches!(sample(name), Content::Trouble(Trouble::Damaged(_))), "{name}: {:?}", sample(name));
+            assert!(
+                matches!(sample(name), Content::Trouble(Trouble::Damaged(_))),
+                "{name}: {:?}",
+                sample(name)
+            );
         }
         assert!(matches!(sample("none.db"), Content::Trouble(Trouble::Unreadable(_))));
     }

@@ -43,9 +43,10 @@ fn unescaped(text: &str, escapes: &[(char, char)]) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
-        let meaning = characters.peek().filter(|_| character == '\\').and_then(|next| {
-            escapes.iter().find(|(escape, _)| escape == next).map(|(_, meaning)| *meaning)
-        });
+        let meaning = characters
+            .peek()
+            .filter(|_| character == '\\')
+            .and_then(|next| escapes.iter().find(|(escape, _)| escape == next).map(|(_, meaning)| *meaning));
         if meaning.is_some() {
             characters.next();
         }

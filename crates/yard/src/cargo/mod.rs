@@ -5,9 +5,10 @@ mod dotenv;
 mod prefix;
 mod walk;
 
-pub use classify::{Content, Trouble, classify};
+pub use classify::{Content, Trouble};
 pub use prefix::{PrefixError, PrefixTemplate};
-pub use walk::{Cargo, PATTERNS, Root, RootError, Stamp, Walk, WalkProblem, walk};
+pub use walk::{Cargo, PATTERNS, Root, RootError, Stamp};
 
-pub(crate) use classify::percent_encoded;
+pub(crate) use classify::{classify, percent_encoded};
 pub(crate) use dotenv::parse as parse_dotenv;
+pub(crate) use walk::{Walk, WalkProblem, walk};

@@ -55,7 +55,11 @@ fn stem(relative: &str) -> &str {
         None => relative.rfind('.'),
     };
     let stem = cut.and_then(|cut| relative.get(..cut)).unwrap_or(relative);
-    if stem.is_empty() || stem.ends_with('/') || stem.len() < relative.rfind('/').unwrap_or(0) { relative } else { stem }
+    if stem.is_empty() || stem.ends_with('/') || stem.len() < relative.rfind('/').unwrap_or(0) {
+        relative
+    } else {
+        stem
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +92,10 @@ mod tests {
 
     #[test]
     fn the_default_is_the_one_of_the_request() {
-        assert_eq!(PrefixTemplate::default().of("sqlpage", "apps/dashboard.db"), "/apps/sqlpage/apps/dashboard");
+        assert_eq!(
+            PrefixTemplate::default().of("sqlpage", "apps/dashboard.db"),
+            "/apps/sqlpage/apps/dashboard"
+        );
     }
 
     #[test]

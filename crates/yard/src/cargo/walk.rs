@@ -56,7 +56,7 @@ pub struct Stamp {
 /// Something that kept a file or folder from being looked at.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("yard: {}: {problem}", path.display())]
-pub struct WalkProblem {
+pub(crate) struct WalkProblem {
     /// The file or folder.
     pub path: PathBuf,
     /// What is wrong and what to do.
@@ -75,7 +75,7 @@ pub struct RootError {
 
 /// What a walk found.
 #[derive(Debug, Default)]
-pub struct Walk {
+pub(crate) struct Walk {
     /// Sorted by path, one for every real file.
     pub cargo: Vec<Cargo>,
     /// What could not be looked at, and second names of files.
@@ -99,7 +99,7 @@ impl Root {
 }
 
 /// Searches all roots.
-pub fn walk(roots: &[Root], ignore: &GlobSet) -> Walk {
+pub(crate) fn walk(roots: &[Root], ignore: &GlobSet) -> Walk {
     let mut found = Walk::default();
     for root in roots {
         let mut search = Search { root, ignore, found: &mut found };
@@ -140,7 +140,10 @@ impl Search<'_> {
         let name = entry.file_name();
         let Some(name) = name.to_str() else {
             if is_candidate(&name.to_string_lossy()) {
-                self.problem(&path, "the name is not UTF-8, so no ledger could hold it; rename the file".to_owned());
+                self.problem(
+                    &path,
+                    "the name is not UTF-8, so no ledger could hold it; rename the file".to_owned(),
+                );
             }
             return;
         };
@@ -176,7 +179,11 @@ impl Search<'_> {
         };
         let spelled = self.root.spelled.to_string_lossy();
         let prefix = spelled.trim_start_matches("./").trim_end_matches('/');
-        let walked = if prefix.is_empty() || prefix == "." { relative.clone() } else { format!("{prefix}/{relative}") };
+        let walked = if prefix.is_empty() || prefix == "." {
+            relative.clone()
+        } else {
+            format!("{prefix}/{relative}")
+        };
         self.found.cargo.push(Cargo {
             walked,
             relative,
@@ -208,7 +215,8 @@ impl Walk {
             .partition(|(index, cargo)| best.get(&cargo.provenance) == Some(index));
         self.cargo = kept.into_iter().map(|(_, cargo)| cargo).collect();
         for (_, other) in others {
-            let problem = format!("another name of {}, which is served once, under its own name", other.provenance);
+            let problem =
+                format!("another name of {}, which is served once, under its own name", other.provenance);
             self.problems.push(WalkProblem { path: PathBuf::from(other.walked), problem });
         }
     }

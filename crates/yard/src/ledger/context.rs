@@ -1,11 +1,12 @@
 //! `NAME.context.json`: all that is known of one service, in one file.
 //!
 //! The file carries two shapes at once, so that readers of either work: the flat keys of the request ("Context Fields") and
-//! the nested ones of the original program (specification §5.2). They collide nowhere at the top level. Three keys are ours:
+//! the nested ones of the original program (specification §5.2). They collide nowhere at the top level. Four keys are ours:
 //!
 //! | key | meaning |
 //! |---|---|
 //! | `state` | `name` (`starting`, `ready`, `restarting`, `stopping`, `stopped`, `failed`), `since`, `reason`, `restarts`, and of the last end of the process `exitCode` or `signal`, and `exitedAt` |
+//! | `file` | `device` and `inode` of the data file when the service was started |
 //! | `process` | identity of the service: pid, start in clock ticks since boot, id of the boot |
 //! | `keeper` | the same of its keeper |
 //!
@@ -61,12 +62,23 @@ pub struct Context {
     pub spawned: Spawned,
     /// The files of the ledger that belong to it.
     pub paths: Paths,
+    /// Which file it was when the service was started: another one under the same name has another inode.
+    pub file: DataFile,
     /// How it is.
     pub state: State,
     /// The process, once there was one.
     pub process: Option<Identity>,
     /// Its keeper.
     pub keeper: Option<Identity>,
+}
+
+/// Which file a data file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataFile {
+    /// The file system.
+    pub device: u64,
+    /// The file in it.
+    pub inode: u64,
 }
 
 /// `service` of the original.
@@ -254,7 +266,15 @@ impl State {
     /// A service that is about to start.
     pub(crate) fn starting() -> Self {
         let since = Moment::now();
-        Self { name: StateName::Starting, since, reason: None, restarts: 0, exit_code: None, signal: None, exited_at: None }
+        Self {
+            name: StateName::Starting,
+            since,
+            reason: None,
+            restarts: 0,
+            exit_code: None,
+            signal: None,
+            exited_at: None,
+        }
     }
 
     /// Goes over to another state now; the facts of the last end stay.

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ledger_fs::{Dir, File, Open};
 
@@ -17,7 +18,7 @@ pub const KEPT_LOGS: u32 = 2;
 /// A log file that is being written.
 #[derive(Debug)]
 pub(crate) struct Log {
-    dir: std::sync::Arc<dyn Dir>,
+    dir: Arc<dyn Dir>,
     name: PathBuf,
     is_private: bool,
     max_bytes: u64,
@@ -27,7 +28,7 @@ pub(crate) struct Log {
 
 impl Log {
     /// Opens a log, or goes on with it.
-    pub(crate) fn open(dir: std::sync::Arc<dyn Dir>, name: &Path, is_private: bool, max_bytes: u64) -> io::Result<Self> {
+    pub(crate) fn open(dir: Arc<dyn Dir>, name: &Path, is_private: bool, max_bytes: u64) -> io::Result<Self> {
         let file = open(&*dir, name, is_private)?;
         let length = file.metadata()?.len;
         Ok(Self { dir, name: name.to_owned(), is_private, max_bytes, file, length })
@@ -71,7 +72,8 @@ impl Log {
 }
 
 fn open(dir: &dyn Dir, name: &Path, is_private: bool) -> io::Result<Box<dyn File>> {
-    dir.open(name, if is_private { Open::append().private() } else { Open::append() })
+    let how = Open::APPEND.create();
+    dir.open(name, if is_private { how.private() } else { how })
 }
 
 /// The name of the `number`th rotated file; 0 is the current one.
@@ -82,4 +84,29 @@ pub(crate) fn rotated(name: &Path, number: u32) -> PathBuf {
     let mut rotated = name.as_os_str().to_owned();
     rotated.push(format!(".{number}"));
     PathBuf::from(rotated)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ledger_fs::{RealDir, read_all};
+
+    #[test]
+    fn a_log_is_rotated_between_lines_and_old_ones_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir: Arc<dyn Dir> = Arc::new(RealDir::open(folder.path()).unwrap());
+        let name = Path::new("x.stdout.log");
+        let mut log = Log::open(Arc::clone(&dir), name, true, 12).unwrap();
+        for piece in ["one\ntw", "o\nthree\n", "four\n", "a line that is longer than a file\n", "five\n"] {
+            log.write(piece.as_bytes()).unwrap();
+        }
+        let read = |number| String::from_utf8(read_all(&*dir, &rotated(name, number), 100).unwrap()).unwrap();
+        assert_eq!(
+            [read(0), read(1), read(2)],
+            ["five\n", "a line that is longer than a file\n", "three\nfour\n"]
+        );
+        assert!(dir.metadata(&rotated(name, 3)).is_err());
+        let again = Log::open(dir, name, true, 12).unwrap();
+        assert_eq!(again.length, 5);
+    }
 }
