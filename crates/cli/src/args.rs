@@ -13,7 +13,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{config, daemon, key, quickstart, store, stream};
+use crate::{config, daemon, key, quickstart, store, stream, yard};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -53,6 +53,8 @@ enum Command {
     Config(config::ConfigArgs),
     /// Create, list and revoke the keys that clients of the daemon need
     Key(key::KeyArgs),
+    /// Run services over data files, recorded in a folder of files
+    Yard(yard::YardArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -132,6 +134,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
     match cli.command {
         None => print_help(&[], console),
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
+        Some(Command::Yard(args)) => match args.command {
+            None => print_help(&["yard"], console),
+            Some(command) => yard::run(command, console),
+        },
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
             Some(command) if database.named().is_some() => {

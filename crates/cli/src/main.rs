@@ -18,6 +18,7 @@
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
+//! | `yard` | services over data files |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -50,6 +51,7 @@ mod store;
 mod stream;
 mod time;
 mod usage;
+mod yard;
 
 use std::process::ExitCode;
 

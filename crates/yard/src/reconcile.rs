@@ -89,7 +89,7 @@ impl Drift {
 /// # Errors
 /// When the ledger cannot be read at all.
 pub fn reconcile(home: &Home) -> Result<Drift, HomeError> {
-    let (records, problems) = present(home)?;
+    let (records, problems) = home.present()?;
     let mut processes: BTreeMap<u32, Tagged> =
         tagged(home.path()).into_iter().map(|process| (process.pid, process)).collect();
     let mut drift =
@@ -119,18 +119,6 @@ pub fn reconcile(home: &Home) -> Result<Drift, HomeError> {
         });
     }
     Ok(drift)
-}
-
-/// The latest context of every data file; in a ledger of the original program, those of its newest session.
-pub(crate) fn present(home: &Home) -> Result<(Vec<Record>, Vec<crate::ledger::RecordProblem>), HomeError> {
-    if home.marker()?.is_some() {
-        return home.latest();
-    }
-    let newest = std::fs::read_to_string(home.path().join(".current-session")).ok();
-    match newest.as_deref().map(str::trim).filter(|name| crate::ledger::is_session_name(name)) {
-        Some(session) => home.records_of(session),
-        None => home.records(true),
-    }
 }
 
 impl DriftItem {

@@ -132,6 +132,14 @@ impl ConfigFile {
     }
 }
 
+impl ConfigFile {
+    /// Flags win over the file; patterns are added to those of the file.
+    pub fn override_with(&mut self, prefix: Option<String>, ignore: Vec<String>) {
+        self.prefix = prefix.or(self.prefix.take());
+        self.ignore.extend(ignore);
+    }
+}
+
 impl Settings {
     /// Defaults, and what the configuration says. `keeper` is the command that runs a keeper.
     ///

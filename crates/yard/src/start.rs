@@ -124,6 +124,15 @@ impl Yard {
         self.start(&classified, remarks, |_| true)
     }
 
+    /// The same for the files with these provenances alone.
+    ///
+    /// # Errors
+    /// As [`Yard::round`].
+    pub fn round_of(&mut self, is_wanted: impl Fn(&str) -> bool) -> Result<Summary, StartError> {
+        let (classified, remarks) = self.survey()?;
+        self.start(&classified, remarks, |cargo| is_wanted(&cargo.provenance))
+    }
+
     /// Starts of these files what should run, does not, and is wanted.
     pub(crate) fn start(
         &mut self,

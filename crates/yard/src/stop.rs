@@ -63,7 +63,7 @@ pub fn stop(home: &Home, records: &[Record], timeout: Duration) -> Vec<Stopped> 
 /// # Errors
 /// When the ledger cannot be read.
 pub fn kill(home: &Home, timeout: Duration) -> Result<Vec<Stopped>, HomeError> {
-    let (records, _) = crate::reconcile::present(home)?;
+    let (records, _) = home.present()?;
     let mut stopped = stop(home, &records, timeout);
     let left = tagged(home.path()).into_iter().map(|process| Target {
         service_id: process.service_id,

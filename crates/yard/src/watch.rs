@@ -8,7 +8,7 @@
 //! |---|---|
 //! | a new file that can be served, or an old one that has become so | started |
 //! | a file gone, or one that can no longer be served | stopped |
-//! | another file under the same name | stopped and started |
+//! | another file under the same name; a service whose keeper was killed | stopped and started |
 //! | a service that has ended and has no keeper, or failed | started, with growing pauses |
 //! | a service that somebody stopped with `yard stop` | left alone |
 
@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 use notify::{RecursiveMode, Watcher};
 
 use crate::cargo::{Cargo, Root};
-use crate::ledger::Record;
+use crate::ledger::{Liveness, Record};
 use crate::start::{Classified, StartError, Summary, Yard};
 use crate::stop::{Stopped, stop};
 
@@ -89,7 +89,7 @@ pub fn watch(
     let mut round = Round { summary: yard.start(&classified, remarks, |_| true)?, stopped: Vec::new() };
     retries.learn(&classified, &round.summary);
     report(yard, &round);
-    let mut shown = round.summary.remarks.clone();
+    let mut shown = news(&round.summary);
     while hints.wait(options, ending) {
         hints.listen(yard);
         yard.reap();
@@ -100,15 +100,26 @@ pub fn watch(
                 ..Round::default()
             },
         };
-        // The same remark is not news.
-        let all = round.summary.remarks.clone();
+        // What was said of the last round is no news.
+        let all = news(&round.summary);
         round.summary.remarks.retain(|remark| !shown.contains(remark));
+        round.summary.errors.retain(|failure| !shown.contains(&failure.error));
         shown = all;
         if !round.is_quiet() || !round.summary.remarks.is_empty() {
             report(yard, &round);
         }
     }
     Ok(())
+}
+
+/// Everything that a summary says of trouble.
+fn news(summary: &Summary) -> Vec<String> {
+    summary
+        .remarks
+        .iter()
+        .cloned()
+        .chain(summary.errors.iter().map(|failure| failure.error.clone()))
+        .collect()
 }
 
 /// One rescan and what follows from it.
@@ -126,7 +137,7 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         .collect();
     let is_gone = |record: &Record| match served.get(record.provenance()) {
         None => true,
-        Some(cargo) => record.inode().is_some_and(|inode| inode != cargo.stamp.inode()),
+        Some(cargo) => record.inode().is_some_and(|inode| inode != cargo.stamp.inode()) || is_unkept(record),
     };
     let run = yard.run_id();
     let gone: Vec<Record> = records
@@ -150,6 +161,11 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
     let mut round = Round { summary, stopped };
     round.summary.remarks.extend(problems.iter().map(ToString::to_string));
     Ok(round)
+}
+
+/// Whether the keeper was killed and the service lives on: nobody would notice its end.
+fn is_unkept(record: &Record) -> bool {
+    record.keeper.is_some() && !record.is_kept() && record.liveness() == Liveness::Alive
 }
 
 /// A file that is locked or being written right now says nothing about whether it should be served.

@@ -277,7 +277,7 @@ mod tests {
         let found = search(&sample);
         assert_eq!(found.problems, []);
         assert!(names(&found).is_sorted());
-        assert_eq!(found.cargo.len(), 27);
+        assert_eq!(found.cargo.len(), 26);
         assert!(names(&found).contains(&".hidden/secret.db"));
         assert!(!names(&found).contains(&"case/UPPER.DB"));
         assert!(!names(&found).contains(&"tabular/other.ddb"));

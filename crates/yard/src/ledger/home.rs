@@ -59,7 +59,7 @@ pub struct Session {
 /// The right to start services in a ledger home; given back when dropped.
 #[derive(Debug)]
 pub struct HomeLock {
-    _file: Box<dyn File>,
+    file: Box<dyn File>,
 }
 
 /// A ledger home that cannot be used.
@@ -190,7 +190,7 @@ impl Home {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let lock = HomeLock { _file: file };
+        let lock = HomeLock { file };
         lock.say("start")?;
         Ok(lock)
     }
@@ -251,6 +251,50 @@ impl Home {
         Ok(names)
     }
 
+    /// Removes all sessions. A session folder that holds anything else than contexts and logs is left, and so is everything
+    /// that is no session.
+    ///
+    /// # Errors
+    /// [`HomeError::NotALedger`] names the first thing that does not belong into a session; nothing is removed then.
+    pub fn clean(&self) -> Result<Vec<String>, HomeError> {
+        let sessions = self.sessions()?;
+        for session in &sessions {
+            self.check_session(Path::new(session))?;
+        }
+        for session in &sessions {
+            std::fs::remove_dir_all(self.path.join(session))?;
+        }
+        for name in [".run", ".current-session"] {
+            let path = self.path.join(name);
+            let removed =
+                if name == ".run" { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
+            match removed {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(sessions)
+    }
+
+    fn check_session(&self, folder: &Path) -> Result<(), HomeError> {
+        for entry in self.dir.entries(folder)? {
+            let entry = entry?;
+            let name = folder.join(&entry.name);
+            let text = entry.name.to_string_lossy();
+            let is_log = |end: &str| text.ends_with(end) || text.contains(&format!("{end}."));
+            match entry.kind {
+                Kind::Dir => self.check_session(&name)?,
+                _ if text.ends_with(".context.json") || text.ends_with(".tmp") => {}
+                _ if is_log(".stdout.log") || is_log(".stderr.log") => {}
+                _ => {
+                    let stray = name.to_string_lossy().into_owned();
+                    return Err(HomeError::NotALedger { path: self.path.clone(), stray });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a context in one step; readers see the old or the new one, whole. It is not synced: it speaks of processes,
     /// which do not survive a power cut either.
     pub(crate) fn write_context(
@@ -288,11 +332,19 @@ impl Home {
 }
 
 impl HomeLock {
+    /// Says that the holder keeps watching: nobody need wait for it to finish.
+    ///
+    /// # Errors
+    /// When the lock file cannot be written.
+    pub fn watching(&self) -> Result<(), HomeError> {
+        Ok(self.say("watch")?)
+    }
+
     /// Writes into the lock who holds it.
-    pub(crate) fn say(&self, what: &str) -> io::Result<()> {
+    fn say(&self, what: &str) -> io::Result<()> {
         let text = format!("{} {what}\n", std::process::id());
-        self._file.set_len(0)?;
-        self._file.write_at(text.as_bytes(), 0).map(|_| ())
+        self.file.set_len(0)?;
+        self.file.write_at(text.as_bytes(), 0).map(|_| ())
     }
 }
 
@@ -345,7 +397,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let home = Home::create(folder.path()).unwrap();
         let lock = home.lock().unwrap();
-        lock.say("watch").unwrap();
+        lock.watching().unwrap();
         let error = home.lock().unwrap_err();
         assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error}");
         drop(lock);

@@ -24,6 +24,8 @@ pub(crate) struct Log {
     max_bytes: u64,
     file: Box<dyn File>,
     length: u64,
+    /// Whether the last line has no end yet.
+    is_in_line: bool,
 }
 
 impl Log {
@@ -31,7 +33,7 @@ impl Log {
     pub(crate) fn open(dir: Arc<dyn Dir>, name: &Path, is_private: bool, max_bytes: u64) -> io::Result<Self> {
         let file = open(&*dir, name, is_private)?;
         let length = file.metadata()?.len;
-        Ok(Self { dir, name: name.to_owned(), is_private, max_bytes, file, length })
+        Ok(Self { dir, name: name.to_owned(), is_private, max_bytes, file, length, is_in_line: false })
     }
 
     /// Appends what a service printed. Lines stay whole where they can.
@@ -39,7 +41,8 @@ impl Log {
         let fits = |length: usize| self.length.saturating_add(length as u64) <= self.max_bytes;
         if self.length > 0 && !fits(bytes.len()) {
             // The rest of the current line still belongs to the old file.
-            let line = bytes.iter().position(|byte| *byte == b'\n').map_or(0, |end| end.saturating_add(1));
+            let end = bytes.iter().position(|byte| *byte == b'\n').filter(|_| self.is_in_line);
+            let line = end.map_or(0, |end| end.saturating_add(1));
             let (first, rest) = bytes.split_at_checked(line).unwrap_or((&[], bytes));
             self.append(first)?;
             self.rotate()?;
@@ -49,6 +52,7 @@ impl Log {
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        self.is_in_line = bytes.last().map_or(self.is_in_line, |last| *last != b'\n');
         while !bytes.is_empty() {
             let written = self.file.append(bytes)?;
             self.length = self.length.saturating_add(written as u64);

@@ -14,5 +14,4 @@ pub use home::{Home, HomeError, HomeLock, Session, WATCH_SESSION};
 pub use log::{KEPT_LOGS, MAX_LOG_BYTES};
 pub use record::{Liveness, Record, RecordProblem};
 
-pub(crate) use home::is_session_name;
 pub(crate) use log::Log;

@@ -62,14 +62,6 @@ impl Home {
         self.records_below(Path::new(""), with_links)
     }
 
-    /// The contexts of one session, links included.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn records_of(&self, session: &str) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
-        self.records_below(Path::new(session), true)
-    }
-
     fn records_below(
         &self,
         folder: &Path,
@@ -120,6 +112,21 @@ impl Home {
         Ok((records, problems))
     }
 
+    /// The latest context of every data file; in a ledger of the original program, the contexts of its newest session.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    pub fn present(&self) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
+        if self.marker()?.is_some() {
+            return self.latest();
+        }
+        let newest = std::fs::read_to_string(self.path().join(".current-session")).ok();
+        match newest.as_deref().map(str::trim).filter(|name| is_session_name(name)) {
+            Some(session) => self.records_below(Path::new(session), true),
+            None => self.records(true),
+        }
+    }
+
     /// The small files of this name below `.run`, with the folder in which each stands.
     pub(crate) fn run_files(&self, file: &str) -> Result<Vec<(String, String)>, HomeError> {
         let mut names = Vec::new();
@@ -137,7 +144,10 @@ impl Home {
     }
 
     /// Takes a service out of the picture of what is there now; its contexts stay in their sessions.
-    pub(crate) fn forget(&self, record: &Record) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When that cannot be written down.
+    pub fn forget(&self, record: &Record) -> io::Result<()> {
         match self.dir().remove(&Path::new(".run").join(record.relative_path()).join("current")) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
