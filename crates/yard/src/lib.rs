@@ -30,17 +30,21 @@
 //! | `process`, `tag`, `tagged` | who a process is; the marks that services carry |
 //! | `reconcile`, `stop` | [`reconcile`], [`stop`], [`kill`] |
 //! | `ports` | ports without a race |
+//! | `proxy` | files for nginx and Traefik |
+//! | `composite` | SQL that attaches many databases |
 //!
 //! Everything that looks at processes reads `/proc`: Linux only.
 #![forbid(unsafe_code)]
 
 mod cargo;
+mod composite;
 pub mod keeper;
 mod kind;
 mod ledger;
 mod plan;
 mod ports;
 mod process;
+mod proxy;
 mod reconcile;
 mod settings;
 mod start;
@@ -50,6 +54,7 @@ mod tagged;
 mod watch;
 
 pub use cargo::{Cargo, Content, PATTERNS, PrefixError, PrefixTemplate, Root, RootError, Stamp, Trouble};
+pub use composite::{Composed, Composite, Dialect, SQLITE_MAX_ATTACHED, Scope};
 pub use keeper::RestartPolicy;
 pub use kind::{Kind, KindError, KindSetting, Kinds, Ready, Rule, Switch};
 pub use ledger::{
@@ -59,6 +64,7 @@ pub use ledger::{
 };
 pub use ports::PortError;
 pub use process::Identity;
+pub use proxy::{NginxOptions, ProxyFile, Route, TraefikOptions, nginx_proxy_manager};
 pub use reconcile::{Drift, DriftItem, reconcile};
 pub use settings::{CONFIG_FILE, ConfigFile, Settings, SettingsError};
 pub use start::{Classified, ServiceError, StartError, Summary, Yard};

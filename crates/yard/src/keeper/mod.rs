@@ -39,6 +39,7 @@ use output::Output;
 use plan::MAX_PLAN_BYTES;
 pub use plan::RestartPolicy;
 pub(crate) use plan::{Answer, Plan};
+pub(crate) use ready::request_path;
 
 /// Pause between two questions whether the service answers.
 const PROBE_INTERVAL: Duration = Duration::from_millis(50);

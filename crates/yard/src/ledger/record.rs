@@ -261,6 +261,17 @@ impl Record {
         self.text(["/session/sessionId", "/sessionId"])
     }
 
+    /// Whether the service was told this prefix, by a variable or an argument: then it answers below it.
+    pub(crate) fn was_told(&self, prefix: &str) -> bool {
+        let plan = self.value.pointer("/spawned/plan");
+        let variables = plan.and_then(|plan| plan.get("env")?.as_object()).into_iter().flatten();
+        let mut variables =
+            variables.filter(|(name, _)| !name.starts_with(tag::PREFIX)).map(|(_, value)| value);
+        let mut arguments = plan.and_then(|plan| plan.get("args")?.as_array()).into_iter().flatten();
+        let is_it = |value: &Value| value.as_str().is_some_and(|text| text.trim_end_matches('/') == prefix);
+        !prefix.is_empty() && (variables.any(is_it) || arguments.any(is_it))
+    }
+
     /// Device and inode of the data file when the service was started.
     pub(crate) fn inode(&self) -> Option<(u64, u64)> {
         let number = |key: &str| self.value.pointer(key)?.as_u64();
