@@ -8,13 +8,15 @@
 //! | `Health`, reflection, anything unknown | a key, if the daemon has any |
 //! | `grpc.health.v1` | nothing: orchestrators have no key, and it tells them no more than up or down |
 //!
-//! It also contains panics: one request fails, the others do not notice (W36).
+//! It also contains panics: one request fails, the others do not notice (W36). And it ends calls whose deadline
+//! (`grpc-timeout`) has passed, with the status that is meant for it.
 
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use http::{HeaderMap, HeaderValue, Request, Response};
@@ -122,11 +124,15 @@ where
             Ok(None) => {}
             Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
         }
+        let time_limit = time_limit(request.headers()).unwrap_or(Duration::MAX);
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // Measured from here, so that it ends before the transport's own, which would say `CANCELLED`.
+        let answer = tokio::time::timeout(time_limit, answer);
         Box::pin(async move {
             match answer.await {
-                Ok(answer) => answer.map(too_large_as_clients_know_it),
-                Err(_) => {
+                Err(_) => Ok(Status::deadline_exceeded("deadline exceeded").into_http()),
+                Ok(Ok(answer)) => answer.map(too_large_as_clients_know_it),
+                Ok(Err(_)) => {
                     tracing::error!("a request failed by a fault of the program; it alone was ended");
                     Ok(Status::internal("internal error: the daemon has a fault; its log says more")
                         .into_http())
@@ -134,6 +140,22 @@ where
             }
         })
     }
+}
+
+/// How long the client will wait for an answer, as it says: at most eight digits and a unit.
+fn time_limit(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,
@@ -169,6 +191,28 @@ mod tests {
         };
         assert_eq!(call("/panics").await.unwrap().headers()["grpc-status"], "13");
         assert!(call("/fine").await.unwrap().headers().get("grpc-status").is_none());
+    }
+
+    #[test]
+    fn deadlines_are_read_as_the_protocol_writes_them() {
+        for (text, limit) in [
+            ("2H", Some(Duration::from_secs(7200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("5m", Some(Duration::from_millis(5))),
+            ("6u", Some(Duration::from_micros(6))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("5x", None),
+            ("-5S", None),
+            ("999999999S", None),
+        ] {
+            let headers = [("grpc-timeout".parse().unwrap(), text.parse().unwrap())];
+            assert_eq!(time_limit(&headers.into_iter().collect()), limit, "{text:?}");
+        }
+        assert_eq!(time_limit(&HeaderMap::new()), None);
     }
 
     #[test]
