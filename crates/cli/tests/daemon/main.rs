@@ -6,3 +6,4 @@ mod home;
 mod kill;
 mod settings;
 mod wire;
+mod words;
