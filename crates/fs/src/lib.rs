@@ -39,6 +39,8 @@
 #![forbid(unsafe_code)]
 
 mod append;
+#[cfg(feature = "crash")]
+pub mod crash;
 mod dir;
 mod error;
 mod file;
