@@ -36,6 +36,7 @@
 //! | `read` | [`read_exact_at`], [`read_all`], [`FileReader`] |
 //! | `replace` | [`replace`], [`Replacement`]: a new content in one step |
 //! | `real` | [`RealDir`] |
+//! | `crash` | `CrashFs`, with feature `crash`: every state that a crash could leave, and operations that fail |
 #![forbid(unsafe_code)]
 
 mod append;

@@ -198,7 +198,7 @@ impl<E: fmt::Debug> Drop for Witness<'_, '_, E> {
         if std::thread::panicking() {
             let Crash { cause, under_way, events, image } = self.0;
             eprintln!(
-                "broken by {cause:?}, while under way: {under_way:?}\nwhat was open:\n{image}so far: {events:#?}"
+                "broken by {cause:?}, while under way: {under_way:?}\nwhat was open:\n{image}so far: {events:?}"
             );
         }
     }
