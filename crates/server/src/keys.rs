@@ -36,6 +36,11 @@ const MAX_KEYS: usize = 1000;
 /// Longest name of a key.
 const MAX_NAME_BYTES: usize = 64;
 
+/// Name of whoever requests without a key, where none is needed.
+const ANONYMOUS: &str = "anonymous";
+/// Name of whoever requests with the one key of the simple form.
+const SIMPLE: &str = "api-key";
+
 /// One kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -74,6 +79,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this is everybody, because there are no keys.
+    pub fn is_anonymous(&self) -> bool {
+        self.name == ANONYMOUS
+    }
+
     /// Whether it may touch a store.
     pub fn may_touch(&self, store: &str) -> bool {
         self.stores.is_empty() || self.stores.contains(store)
@@ -261,6 +271,9 @@ fn check_new(name: &str, stores: &BTreeSet<String>, rights: &BTreeSet<Right>) ->
             "the name of a key has 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' or '.'; got {name:?}"
         ));
     }
+    if name == ANONYMOUS || name == SIMPLE {
+        return invalid(format!("the daemon itself calls somebody {name:?}; take another name"));
+    }
     if let Some(error) = stores.iter().find_map(|store| StoreName::new(store.as_str()).err()) {
         return invalid(error.to_string());
     }
@@ -292,7 +305,7 @@ impl Keyring {
         let is_open = config.api_key.is_none() && named.is_none();
         let mut keys = Vec::new();
         if let Some(key) = &config.api_key {
-            keys.push((Sha256::digest(key.as_bytes()).into(), all_rights("api-key")));
+            keys.push((Sha256::digest(key.as_bytes()).into(), all_rights(SIMPLE)));
         }
         let has_named_keys = named.is_some();
         for key in named.unwrap_or_default() {
@@ -300,7 +313,7 @@ impl Keyring {
             let identity = Identity { name: key.name, rights: key.rights, stores: key.stores };
             keys.push((sha256, Arc::new(identity)));
         }
-        Ok(Self { anonymous: is_open.then(|| all_rights("anonymous")), keys, has_named_keys })
+        Ok(Self { anonymous: is_open.then(|| all_rights(ANONYMOUS)), keys, has_named_keys })
     }
 
     /// Whether there is a file of named keys, so that nobody comes in without one.
@@ -416,6 +429,7 @@ mod tests {
         assert!(matches!(create("ci", &[], &[Right::Read]), Err(KeyError::Exists { .. })));
         assert!(create("", &[], &[Right::Read]).is_err());
         assert!(create("a b", &[], &[Right::Read]).is_err());
+        assert!(create("anonymous", &[], &[Right::Read]).is_err());
         assert!(create("x", &["bad name"], &[Right::Read]).is_err());
         assert!(create("x", &[], &[]).is_err());
         assert_eq!(
