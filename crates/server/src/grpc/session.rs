@@ -180,3 +180,42 @@ async fn deliver(
 fn as_clients_know_it(status: Status) -> Status {
     if status.code() == Code::OutOfRange { Status::resource_exhausted(status.message()) } else { status }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::keys::Keyring;
+    use crate::{Config, KeyFile, Right};
+
+    #[tokio::test]
+    async fn an_answer_that_nobody_takes_ends_its_session_and_so_do_a_stop_and_a_revoked_key() {
+        let (answers, mut taken) = mpsc::channel(1);
+        answers.try_send(Ok(AppendSessionResponse::default())).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let ring = || Arc::new(Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap());
+        let file = KeyFile::new(folder.path());
+        let key =
+            file.create("k", BTreeSet::new(), [Right::Write].into(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+        let caller = Some(crate::guard::Caller(ring().identify(key.as_bytes()).unwrap()));
+        let (keys, latest_keys) = watch::channel(ring());
+        let (stop, stopping) = watch::channel(false);
+        let mut endings = Endings { stopping, keys: latest_keys, caller };
+        let deliver = async |endings: &mut Endings, max_wait| {
+            deliver(AppendSessionResponse::default(), &answers, endings, max_wait).await
+        };
+        let end = deliver(&mut endings, Duration::from_millis(20)).await;
+        assert_eq!(end.unwrap_err().code(), Code::DeadlineExceeded);
+        file.revoke("k").unwrap();
+        keys.send_replace(ring());
+        let end = deliver(&mut endings, Duration::MAX).await;
+        assert_eq!(end.unwrap_err().code(), Code::Unauthenticated);
+        stop.send_replace(true);
+        let end = deliver(&mut endings, Duration::MAX).await;
+        assert_eq!(end.unwrap_err().code(), Code::Unavailable);
+        taken.recv().await.unwrap().unwrap();
+    }
+}
