@@ -15,8 +15,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -124,6 +124,12 @@ pub enum KeyError {
         /// What the operating system said.
         source: std::io::Error,
     },
+    /// Others may write to the file: whoever can, can give keys to themselves.
+    #[error("ledger: keys {} can be written by other users of this machine; take that right away: chmod 600 {0}", path.display())]
+    WritableByOthers {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is not what [`keys`](self) describes.
     #[error("ledger: keys {}: {reason}; mend the file or restore it", path.display())]
     Damaged {
@@ -176,10 +182,15 @@ impl KeyFile {
     /// # Errors
     /// [`KeyError::Io`], [`KeyError::Damaged`].
     pub fn list(&self) -> Result<Option<Vec<NamedKey>>, KeyError> {
-        let text = match std::fs::read_to_string(&self.path) {
+        let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|source| self.io(source))?,
+            file => file.map_err(|source| self.io(source))?,
         };
+        if file.metadata().map_err(|source| self.io(source))?.mode() & 0o022 != 0 {
+            return Err(KeyError::WritableByOthers { path: self.path.clone() });
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|source| self.io(source))?;
         let damaged = |reason: String| KeyError::Damaged { path: self.path.clone(), reason };
         let contents: Contents = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if let Some(key) = contents.keys.iter().find(|key| decode_hex(&key.sha256).is_none()) {
@@ -360,6 +371,8 @@ fn decode_hex(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn ring(config: &Config, folder: &Path) -> Keyring {
@@ -390,7 +403,6 @@ mod tests {
 
     #[test]
     fn the_file_does_not_hold_the_key_and_only_its_owner_may_read_it() {
-        use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().unwrap();
         let key = KeyFile::new(folder.path())
             .create("ci", BTreeSet::new(), Right::ALL.into(), Timestamp::UNIX_EPOCH)
@@ -436,7 +448,12 @@ mod tests {
             file.revoke("c1").unwrap_err().to_string(),
             "ledger: there is no key \"c1\"; there are: ci"
         );
-        std::fs::write(folder.path().join("keys.json"), r#"{"keys":[],"x":1}"#).unwrap();
+        let path = folder.path().join("keys.json");
+        std::fs::write(&path, r#"{"keys":[],"x":1}"#).unwrap();
         assert!(matches!(file.list(), Err(KeyError::Damaged { .. })));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o620)).unwrap();
+        let error = file.list().unwrap_err();
+        assert!(matches!(error, KeyError::WritableByOthers { .. }));
+        assert!(error.to_string().contains("chmod 600 "), "{error}");
     }
 }

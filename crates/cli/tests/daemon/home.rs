@@ -1,5 +1,6 @@
 //! A home folder for a daemon.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -33,6 +34,8 @@ impl Home {
     pub(crate) fn configure(&self, yaml: &str) {
         std::fs::create_dir_all(self.path("")).unwrap();
         std::fs::write(self.path("config.yaml"), format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
+        // It may hold a key.
+        std::fs::set_permissions(self.path("config.yaml"), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// A path in the configuration folder.

@@ -145,6 +145,16 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// The file holds a key that others may read or replace.
+    #[error(
+        "ledger: config {} holds api_key, and other users of this machine can read or replace it; keep it to yourself: \
+         chmod 600 {0}",
+        path.display()
+    )]
+    KeyInReach {
+        /// The file.
+        path: PathBuf,
+    },
     /// The file is no YAML.
     #[error("ledger: parse config {}: {reason}", path.display())]
     Parse {
