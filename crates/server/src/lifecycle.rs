@@ -31,7 +31,7 @@ const MAX_RESET_BEFORE_SERVED: usize = 64;
 /// Calls of one connection that may break the rules of HTTP/2; more end it.
 const MAX_ERRORS_PER_CONNECTION: usize = 256;
 /// How long a connection may be silent before it is asked whether it is still there, and how long it may take to say.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
