@@ -1,7 +1,7 @@
 //! A home folder for a daemon.
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -25,6 +25,17 @@ impl Home {
         let home = Self::empty();
         home.configure("");
         home
+    }
+
+    /// A home in another folder than that for temporary files.
+    pub(crate) fn on(folder: &Path) -> Self {
+        let home = Self { folder: tempfile::tempdir_in(folder).unwrap() };
+        home.configure("");
+        home
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub(crate) fn empty() -> Self {
