@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "for tests")]
 mod calls;
 mod errors;
+mod hostile;
 mod keys;
 mod lifecycle;
+mod raw;
 mod services;
 mod streaming;
 mod support;

@@ -1,6 +1,6 @@
 //! TLS and mutual TLS.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
 use crate::support::*;
@@ -14,9 +14,17 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
+    /// A certificate for the name `localhost`, and its key.
     fn issue(&self) -> (String, String) {
+        self.issue_for("localhost", 1975, 4000)
+    }
+
+    /// One for another name, or for other years.
+    fn issue_for(&self, name: &str, from_year: i32, to_year: i32) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(from_year, 1, 1);
+        params.not_after = date_time_ymd(to_year, 1, 1);
         (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
     }
 
@@ -26,8 +34,11 @@ impl Authority {
 }
 
 fn folder(authority: &Authority, is_mutual: bool) -> Folder {
+    folder_with(authority, authority.issue(), is_mutual)
+}
+
+fn folder_with(authority: &Authority, (cert, key): (String, String), is_mutual: bool) -> Folder {
     let folder = Folder::new("");
-    let (cert, key) = authority.issue();
     for (name, pem) in [("cert.pem", &cert), ("key.pem", &key), ("ca.pem", &authority.pem())] {
         std::fs::write(folder.path().join(name), pem).unwrap();
     }
@@ -37,10 +48,14 @@ fn folder(authority: &Authority, is_mutual: bool) -> Folder {
     folder
 }
 
-async fn read_over(daemon: &Daemon, tls: ClientTlsConfig) -> Result<(), String> {
+async fn connect(daemon: &Daemon, tls: ClientTlsConfig) -> Result<Channel, String> {
     let endpoint = Channel::from_shared(format!("https://{}", daemon.address)).unwrap();
     let channel = endpoint.tls_config(tls.domain_name("localhost")).unwrap().connect().await;
-    let channel = channel.map_err(|error| error.to_string())?;
+    channel.map_err(|error| format!("{error:?}"))
+}
+
+async fn read_over(daemon: &Daemon, tls: ClientTlsConfig) -> Result<(), String> {
+    let channel = connect(daemon, tls).await?;
     let answer = Service::new(channel).read(to(read("s"))).await;
     answer.map(drop).map_err(|error| error.to_string())
 }
@@ -67,6 +82,64 @@ async fn mutual_tls_wants_a_certificate_of_its_authority() {
     assert!(read_over(&daemon, trusting()).await.is_err());
     let (cert, key) = Authority::new().issue();
     assert!(read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await.is_err());
+}
+
+#[tokio::test]
+async fn a_client_certificate_has_to_be_in_its_time() {
+    let authority = Authority::new();
+    let daemon = folder(&authority, true).start().await;
+    let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    for (from_year, to_year) in [(1975, 2000), (3000, 4000)] {
+        let (cert, key) = authority.issue_for("client", from_year, to_year);
+        let refused = read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await;
+        assert!(refused.is_err(), "{from_year} to {to_year}");
+    }
+    let (cert, key) = authority.issue_for("client", 1975, 4000);
+    read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_daemon_whose_certificate_is_not_in_its_time_or_for_another_name_serves_nobody_who_looks() {
+    let authority = Authority::new();
+    for (name, from_year, to_year) in
+        [("localhost", 1975, 2000), ("localhost", 3000, 4000), ("elsewhere", 1975, 4000)]
+    {
+        let served = authority.issue_for(name, from_year, to_year);
+        let daemon = folder_with(&authority, served, false).start().await;
+        let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+        let error = read_over(&daemon, trusting).await.unwrap_err();
+        assert!(error.to_lowercase().contains("certificate"), "{name} {from_year}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn on_a_reload_new_connections_need_a_certificate_of_the_new_authority_and_old_ones_go_on() {
+    let (old, new) = (Authority::new(), Authority::new());
+    let daemon = folder(&old, true).start().await;
+    let identity = |authority: &Authority| {
+        let (cert, key) = authority.issue();
+        Identity::from_pem(cert, key)
+    };
+    let trusting =
+        |authority: &Authority| ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
+    let mut before = Service::new(connect(&daemon, trusting(&old).identity(identity(&old))).await.unwrap());
+    before.append(to(append("s", ["a"]))).await.unwrap();
+    let (cert, key) = new.issue();
+    for (name, pem) in [("cert.pem", &cert), ("key.pem", &key), ("ca.pem", &new.pem())] {
+        std::fs::write(daemon.folder.path().join(name), pem).unwrap();
+    }
+    daemon.handle.reload(&daemon.folder.overrides()).unwrap();
+    read_over(&daemon, trusting(&new).identity(identity(&new))).await.unwrap();
+    assert!(
+        read_over(&daemon, trusting(&new).identity(identity(&old))).await.is_err(),
+        "of the old authority"
+    );
+    assert!(read_over(&daemon, trusting(&old).identity(identity(&new))).await.is_err(), "trusts the old one");
+    assert_eq!(payloads(&mut before, "s").await, ["a"]);
+    // What cannot be used changes nothing, and keys are reloaded all the same.
+    std::fs::write(daemon.folder.path().join("ca.pem"), "no certificate").unwrap();
+    daemon.handle.reload(&daemon.folder.overrides()).unwrap();
+    read_over(&daemon, trusting(&new).identity(identity(&new))).await.unwrap();
 }
 
 #[tokio::test]
