@@ -10,6 +10,7 @@
 //!
 //! A client with too much under way is told so (`RESOURCE_EXHAUSTED`), a call with one answer that takes too long ends
 //! (`DEADLINE_EXCEEDED`), every call is counted, and a panic fails its request alone (W36).
+//! A deadline that the client names (`grpc-timeout`) counts if it is shorter.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -185,9 +186,12 @@ where
         if let Some(caller) = caller {
             request.extensions_mut().insert(caller);
         }
+        let time_limit = time_limit(request.headers()).unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
         let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // Measured from here, so that it ends before the transport's own, which would say `CANCELLED`.
+        let answer = tokio::time::timeout(time_limit, answer);
         Box::pin(async move {
-            let answer = match tokio::time::timeout(MAX_CALL_TIME, answer).await {
+            let answer = match answer.await {
                 Ok(Ok(answer)) => answer.map(too_large_as_clients_know_it)?,
                 Ok(Err(_)) => {
                     tracing::error!(
@@ -214,6 +218,22 @@ where
 /// The code of an answer, as far as its headers say: one that fails has it there, one that succeeds at its end.
 fn code_of<B>(answer: &Response<B>) -> Code {
     answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// How long the client will wait for an answer, as it says: at most eight digits and a unit.
+fn time_limit(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,
@@ -252,6 +272,28 @@ mod tests {
         };
         assert_eq!(call("/panics").await.unwrap().headers()["grpc-status"], "13");
         assert!(call("/fine").await.unwrap().headers().get("grpc-status").is_none());
+    }
+
+    #[test]
+    fn deadlines_are_read_as_the_protocol_writes_them() {
+        for (text, limit) in [
+            ("2H", Some(Duration::from_secs(7200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("5m", Some(Duration::from_millis(5))),
+            ("6u", Some(Duration::from_micros(6))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("5x", None),
+            ("-5S", None),
+            ("999999999S", None),
+        ] {
+            let headers = [("grpc-timeout".parse().unwrap(), text.parse().unwrap())];
+            assert_eq!(time_limit(&headers.into_iter().collect()), limit, "{text:?}");
+        }
+        assert_eq!(time_limit(&HeaderMap::new()), None);
     }
 
     #[test]

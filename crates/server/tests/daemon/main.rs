@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "for tests")]
 mod calls;
+mod certificates;
 mod errors;
 mod hostile;
 mod keys;
