@@ -37,9 +37,17 @@ pub(crate) fn start(args: &StartArgs, settings: &Settings, console: &mut Console
             background::leave_session().map_err(Failure::Runtime)?;
             serve(&overrides, Place::Background)
         }
+        (true, false) if args.settings.api_key.is_some() => Err(hide_key(&args.settings)),
         (true, false) => serve(&overrides, Place::Foreground),
         (false, false) => start_in_background(settings, console),
     }
+}
+
+/// Replaces this process by one with the same pid and settings whose key does not stand in the list of processes.
+fn hide_key(settings: &Settings) -> Failure {
+    let mut arguments: Vec<OsString> = vec!["start".into(), "--foreground".into()];
+    arguments.extend(settings.repeated());
+    Failure::Runtime(background::replace_process(&arguments, &settings.secrets()))
 }
 
 fn serve(overrides: &Overrides, place: Place) -> Result<(), Failure> {

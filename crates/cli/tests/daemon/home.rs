@@ -1,6 +1,7 @@
 //! A home folder for a daemon.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
@@ -26,6 +27,17 @@ impl Home {
         home
     }
 
+    /// A home in another folder than that for temporary files.
+    pub(crate) fn on(folder: &Path) -> Self {
+        let home = Self { folder: tempfile::tempdir_in(folder).unwrap() };
+        home.configure("");
+        home
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -33,6 +45,8 @@ impl Home {
     pub(crate) fn configure(&self, yaml: &str) {
         std::fs::create_dir_all(self.path("")).unwrap();
         std::fs::write(self.path("config.yaml"), format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
+        // It may hold a key.
+        std::fs::set_permissions(self.path("config.yaml"), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// A path in the configuration folder.

@@ -18,16 +18,20 @@ use tonic::{Code, Request};
 
 use super::*;
 use crate::Config;
+use crate::listener::Admission;
 
 /// Serves what is in a database.
 async fn serve(database: Database) -> (SocketAddr, Arc<Context>) {
     let folder = tempfile::tempdir().unwrap();
     let keys = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
+    let metrics = Metrics::new(Admission::new(10), database.path());
     let context = Arc::new(Context {
         registry: Registry::new(database),
         max_message_bytes: 1 << 20,
         stopping: watch::channel(false).1,
         keys: watch::channel(Arc::new(keys)).1,
+        metrics,
+        session_bytes: AtomicUsize::new(0),
     });
     let calls = Calls::new(context.clone());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

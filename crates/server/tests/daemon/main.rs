@@ -4,8 +4,10 @@
 mod calls;
 mod certificates;
 mod errors;
+mod hostile;
 mod keys;
 mod lifecycle;
+mod raw;
 mod services;
 mod streaming;
 mod support;
