@@ -42,7 +42,12 @@ impl Guard {
         Self { keys }
     }
 
-    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+    /// Who makes a call, if they may; `None` for those that anybody may make. `path` is that of the call over gRPC,
+    /// `headers` hold its metadata: every face of the daemon asks here.
+    ///
+    /// # Errors
+    /// The status to answer with.
+    pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
         }
@@ -122,18 +127,22 @@ where
             Ok(None) => {}
             Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
         }
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        let answer = contain(self.inner.call(request));
         Box::pin(async move {
             match answer.await {
                 Ok(answer) => answer.map(too_large_as_clients_know_it),
-                Err(_) => {
-                    tracing::error!("a request failed by a fault of the program; it alone was ended");
-                    Ok(Status::internal("internal error: the daemon has a fault; its log says more")
-                        .into_http())
-                }
+                Err(fault) => Ok(fault.into_http()),
             }
         })
     }
+}
+
+/// The end of a future, or the status to answer with if it panics.
+pub(crate) async fn contain<F: Future>(future: F) -> Result<F::Output, Status> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| {
+        tracing::error!("a request failed by a fault of the program; it alone was ended");
+        Status::internal("internal error: the daemon has a fault; its log says more")
+    })
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::net::TcpListener;
@@ -19,6 +20,7 @@ use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 use crate::config::{Config, ConfigError, Loaded, Overrides, SETTINGS};
 use crate::grpc::{Calls, Context, probes};
 use crate::guard::Guard;
+use crate::http::{self, Gateway};
 use crate::keys::{KeyError, Keyring};
 use crate::registry::Registry;
 
@@ -51,10 +53,14 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     #[error(
-        "ledger: cannot listen on {address}: {source}; choose another address with listen or --addr, or stop the \
+        "ledger: cannot listen on {address}: {source}; choose another address with {key} or {flag}, or stop the \
          program that has it"
     )]
     Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The flag of the command line.
+        flag: &'static str,
         /// The address.
         address: String,
         /// What the operating system said.
@@ -93,6 +99,8 @@ pub struct ServeError(#[from] tonic::transport::Error);
 pub struct Server {
     address: SocketAddr,
     listener: TcpListener,
+    http: Option<(SocketAddr, TcpListener)>,
+    gateway: Gateway,
     router: tonic::transport::server::Router<tower::layer::util::Stack<Guard, tower::layer::util::Identity>>,
     context: Arc<Context>,
     shutdown_timeout: Duration,
@@ -123,9 +131,11 @@ impl Server {
         let keyring = Keyring::load(&config, loaded.folder())?;
         loaded.check_exposure(keyring.has_named_keys())?;
         let tls = tls_config(&config)?;
-        let failed = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (address, listener) = listen("listen", "--addr", &config.listen).await?;
+        let http = match &config.http_listen {
+            Some(address) => Some(listen("http_listen", "--http-addr", address).await?),
+            None => None,
+        };
         let path = config.sqlite_path.clone();
         let database = Database::open(&path).connect().await;
         let database = database.map_err(|source| StartError::Database { path, source })?;
@@ -139,16 +149,33 @@ impl Server {
             stopping: is_stopping,
             keys: latest_keys.clone(),
         });
-        let router = router(&context, Guard::new(latest_keys), tls)?;
+        let guard = Guard::new(latest_keys);
+        let gateway = Gateway::new(context.clone(), guard.clone());
+        let router = router(&context, guard, tls)?;
         let shared = HandleState { stopping, hurry, keys, loaded: Mutex::new(loaded) };
         let handle = Handle { shared: Arc::new(shared) };
         let shutdown_timeout = config.shutdown_timeout;
-        Ok(Self { address, listener, router, context, shutdown_timeout, handle, hurry: hurrying })
+        Ok(Self {
+            address,
+            listener,
+            http,
+            gateway,
+            router,
+            context,
+            shutdown_timeout,
+            handle,
+            hurry: hurrying,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where its HTTP gateway listens, if it has one.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(|(address, _)| *address)
     }
 
     /// Its control.
@@ -164,9 +191,11 @@ impl Server {
         let incoming =
             TcpIncoming::from(self.listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE.0));
         let mut stopping = self.context.stopping.clone();
-        let mut until_stop = stopping.clone();
-        let stop = async move {
-            let _ = until_stop.wait_for(|stopping| *stopping).await;
+        let until_stop = || {
+            let mut stopping = self.context.stopping.clone();
+            async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            }
         };
         let mut hurry = self.hurry;
         let deadline = async move {
@@ -177,8 +206,16 @@ impl Server {
             }
         };
         tracing::info!(addr = %self.address, "ledger daemon listening");
+        let grpc = self.router.serve_with_incoming_shutdown(incoming, until_stop());
+        let http = async {
+            if let Some((address, listener)) = self.http {
+                tracing::info!(addr = %address, "ledger HTTP gateway listening");
+                let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+                http::serve(self.gateway, connections.take_until(until_stop())).await;
+            }
+        };
         let served = tokio::select! {
-            served = self.router.serve_with_incoming_shutdown(incoming, stop) => served,
+            (served, ()) = async { tokio::join!(grpc, http) } => served,
             () = deadline => {
                 tracing::warn!("requests under way did not end in time and were given up");
                 Ok(())
@@ -209,6 +246,7 @@ impl Handle {
         // What the daemon listens on does not change: judge the new keys by the address that is in use.
         let mut in_use = new.clone();
         in_use.config.listen.clone_from(&loaded.config.listen);
+        in_use.config.http_listen.clone_from(&loaded.config.http_listen);
         in_use.config.tls_ca.clone_from(&loaded.config.tls_ca);
         in_use.check_exposure(keyring.has_named_keys())?;
         let is_live = |key: &str| matches!(key, "api_key" | "allowed_stores" | "allow_insecure");
@@ -221,6 +259,18 @@ impl Handle {
         self.shared.keys.send_replace(Arc::new(keyring));
         Ok(waiting)
     }
+}
+
+/// Takes an address.
+async fn listen(
+    key: &'static str,
+    flag: &'static str,
+    address: &str,
+) -> Result<(SocketAddr, TcpListener), StartError> {
+    let failed = |source| StartError::Listen { key, flag, address: address.to_owned(), source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((address, listener))
 }
 
 fn router(
