@@ -9,10 +9,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio_stream::StreamExt;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
@@ -163,6 +165,7 @@ impl Server {
     pub async fn run(self) -> Result<(), ServeError> {
         let incoming =
             TcpIncoming::from(self.listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE.0));
+        let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
         let mut until_stop = stopping.clone();
         let stop = async move {

@@ -37,19 +37,26 @@ pub(crate) async fn start_on_large_database(report: &mut Report) {
     while std::fs::metadata(&database).unwrap().len() < megabytes as u64 * 1_000_000 {
         fill(&client, ENTRIES_PER_LOOK).await;
     }
-    let mut times: Vec<f64> = Vec::new();
+    let (mut starts, mut answers) = (Vec::new(), Vec::new());
     for _ in 0..STARTS {
         daemon.run(&["stop"]);
-        times.extend(sorted_times(1, || drop(daemon.run(&["start"]))));
+        let start = Instant::now();
+        daemon.run(&["start"]);
+        starts.push(start.elapsed().as_secs_f64() * 1e3);
+        // Ready is who answers.
+        fill(&daemon.connect().await, 1).await;
+        answers.push(start.elapsed().as_secs_f64() * 1e3);
     }
-    times.sort_by(f64::total_cmp);
-    let case = format!("`ledger start` to ready on a database of {megabytes} MB, median (ms)");
-    report.at_most(&case, quantile(&times, 0.5), 300.0);
+    starts.sort_by(f64::total_cmp);
+    answers.sort_by(f64::total_cmp);
+    let case = |what: &str| format!("`ledger start` on a database of {megabytes} MB to {what}, median (ms)");
+    report.at_most(&case("ready"), quantile(&starts, 0.5), 300.0);
+    report.at_most(&case("its first acknowledged append"), quantile(&answers, 0.5), 300.0);
     // What was not stopped but killed has a log to go through.
     fill(&daemon.connect().await, ENTRIES_PER_LOOK).await;
     daemon.kill();
     let recovery = sorted_times(1, || drop(daemon.run(&["start"])));
-    report.fact("the same after it was killed behind a load (ms)", recovery[0]);
+    report.fact("`ledger start` after it was killed behind a load (ms)", recovery[0]);
 }
 
 /// How long it takes, each time, in milliseconds.
