@@ -9,6 +9,8 @@ const USAGE: &str = "\
 cargo xtask test            everything that must hold before a change lands: format, lints, tests, documentation
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
+cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
+                            unary, session, batches, pages, latency, subscribers, idle, command, start
 ";
 
 fn main() -> ExitCode {
@@ -16,7 +18,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", "streams", cases @ ..] => bench("streams", cases),
+        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench(name, cases),
         _ => Err(USAGE.to_owned()),
     };
     match result {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt;
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::sync::watch;
@@ -188,6 +189,7 @@ impl Server {
             Timing::DEFAULT,
             stopping,
         );
+        let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
         let until_stop = || {
             let mut stopping = self.context.stopping.clone();
