@@ -86,9 +86,9 @@ fn a_flipped_bit_anywhere_lets_no_wrong_payload_out_and_costs_one_record() {
             assert!(all.starts_with(&read), "byte {byte}, bit {bit}: {read:?}");
             let damage = damage.unwrap_or_else(|| panic!("byte {byte}, bit {bit}: not noticed"));
             let (salvaged, gaps) = salvage(&damaged);
-            let salvaged: Vec<_> = salvaged.iter().map(|payload| String::from_utf8_lossy(payload)).collect();
+            let salvaged: Vec<_> = salvaged.into_iter().map(|payload| String::from_utf8(payload).unwrap()).collect();
             let hit = read.len();
-            let expected: Vec<_> = all.iter().enumerate().filter(|(at, _)| *at != hit).map(|(_, text)| text).collect();
+            let expected: Vec<_> = all.iter().enumerate().filter(|(at, _)| *at != hit).map(|(_, text)| text.clone()).collect();
             assert_eq!(salvaged, expected, "byte {byte}, bit {bit}");
             assert_eq!(gaps, 1);
             // In the last record, a length over what is left looks like an append that was cut off, and costs as much.
