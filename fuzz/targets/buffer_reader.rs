@@ -71,7 +71,11 @@ fn check(file: &[u8], read_size: usize) {
     store.remove(&fetched.removable).unwrap();
     assert!(!store.has_data());
     let kept = read_all(&*dir, Path::new("quarantine/0-events"), usize::MAX).ok();
-    assert_eq!(kept.as_deref(), is_damaged.then_some(file), "what is damaged goes to the quarantine, and only that");
+    assert_eq!(
+        kept.as_deref(),
+        is_damaged.then_some(file),
+        "what is damaged goes to the quarantine, and only that"
+    );
 }
 
 fn check_reader(mut reader: LedgerReader, file: &[u8], read_size: usize) {
@@ -154,7 +158,8 @@ fn all_records(file: &[u8]) -> Vec<&[u8]> {
             records.push(payload);
             continue;
         }
-        let behind = end_by_length(file, offset).filter(|end| *end == file.len() || record_at(file, *end).is_some());
+        let behind =
+            end_by_length(file, offset).filter(|end| *end == file.len() || record_at(file, *end).is_some());
         offset = behind.unwrap_or_else(|| {
             (offset + 1..file.len()).find(|offset| record_at(file, *offset).is_some()).unwrap_or(file.len())
         });
@@ -167,8 +172,11 @@ fn all_records(file: &[u8]) -> Vec<&[u8]> {
 fn is_torn_tail(file: &[u8]) -> bool {
     let (_, end) = intact_records(file);
     let tail = &file[end..];
-    let Some(length) = tail.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else { return true };
-    let begins_a_record = tail.len() < 8 || (length > 0 && length <= MAX_RECORD_SIZE && tail.len() < 8 + length);
+    let Some(length) = tail.first_chunk().map(|length| u32::from_le_bytes(*length) as usize) else {
+        return true;
+    };
+    let begins_a_record =
+        tail.len() < 8 || (length > 0 && length <= MAX_RECORD_SIZE && tail.len() < 8 + length);
     let has_records = || (end + 1..file.len()).any(|offset| record_at(file, offset).is_some());
     tail.iter().all(|byte| *byte == 0) || (begins_a_record && !has_records())
 }

@@ -2,6 +2,8 @@
 //!
 //! This program depends on nothing, so that it runs at once on a machine that has built nothing yet.
 
+mod fuzz;
+
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -9,6 +11,7 @@ const USAGE: &str = "\
 cargo xtask test            everything that must hold before a change lands: format, lints, tests, documentation
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
+cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
 fn main() -> ExitCode {
@@ -17,6 +20,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["test"] => test(),
         ["bench", "streams", cases @ ..] => bench("streams", cases),
+        ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -40,6 +44,7 @@ fn test() -> Result<(), String> {
         cargo(&["check", "--package", "ledger-streams", "--no-default-features"]),
     )?;
     run("tests", cargo(&["test", "--workspace", "--all-features"]))?;
+    fuzz::test()?;
     let mut documentation = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "--deny warnings");
     run("documentation", documentation)?;
