@@ -194,7 +194,13 @@ impl LedgerReader {
             Phase::Payload { left } => {
                 let offset = self.blocks.offset();
                 match copy(self.blocks.take(left.min(room.len())), 0, room) {
-                    0 => (Phase::Failed { offset, kind: DamageKind::Unreadable { error: io::ErrorKind::Other } }, 0),
+                    0 => (
+                        Phase::Failed {
+                            offset,
+                            kind: DamageKind::Unreadable { error: io::ErrorKind::Other },
+                        },
+                        0,
+                    ),
                     written => (Phase::Payload { left: left.saturating_sub(written) }, written),
                 }
             }

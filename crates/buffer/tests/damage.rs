@@ -8,7 +8,8 @@ use common::{Folder, body, payloads, record, records};
 use ledger_buffer::{Damage, DamageKind, Salvage, Salvaged};
 use proptest::prelude::*;
 
-const PAYLOADS: [&[u8]; 4] = [br#"{"event":"one"}"#, br#"{"e":2}"#, b"3", br#"{"event":"the fourth of them"}"#];
+const PAYLOADS: [&[u8]; 4] =
+    [br#"{"event":"one"}"#, br#"{"e":2}"#, b"3", br#"{"event":"the fourth of them"}"#];
 
 /// Reads a file of these bytes; answers its payloads and its damage, after a look at envelope and content length.
 fn read(bytes: &[u8]) -> (Vec<String>, Option<Damage>) {
@@ -68,7 +69,10 @@ fn a_file_cut_at_any_byte_yields_exactly_the_records_before_the_cut() {
             None => assert!(ends.contains(&cut), "cut at {cut}"),
             Some(damage) => {
                 assert!(damage.is_torn_tail, "cut at {cut}: {damage}");
-                assert_eq!((damage.offset, damage.bytes_behind), (ends[intact] as u64, (cut - ends[intact]) as u64));
+                assert_eq!(
+                    (damage.offset, damage.bytes_behind),
+                    (ends[intact] as u64, (cut - ends[intact]) as u64)
+                );
             }
         }
     }
@@ -86,9 +90,11 @@ fn a_flipped_bit_anywhere_lets_no_wrong_payload_out_and_costs_one_record() {
             assert!(all.starts_with(&read), "byte {byte}, bit {bit}: {read:?}");
             let damage = damage.unwrap_or_else(|| panic!("byte {byte}, bit {bit}: not noticed"));
             let (salvaged, gaps) = salvage(&damaged);
-            let salvaged: Vec<_> = salvaged.into_iter().map(|payload| String::from_utf8(payload).unwrap()).collect();
+            let salvaged: Vec<_> =
+                salvaged.into_iter().map(|payload| String::from_utf8(payload).unwrap()).collect();
             let hit = read.len();
-            let expected: Vec<_> = all.iter().enumerate().filter(|(at, _)| *at != hit).map(|(_, text)| text.clone()).collect();
+            let expected: Vec<_> =
+                all.iter().enumerate().filter(|(at, _)| *at != hit).map(|(_, text)| text.clone()).collect();
             assert_eq!(salvaged, expected, "byte {byte}, bit {bit}");
             assert_eq!(gaps, 1);
             // In the last record, a length over what is left looks like an append that was cut off, and costs as much.
@@ -107,7 +113,10 @@ fn zeros_behind_the_records_are_a_torn_tail() {
     }
     let hole = [records(&PAYLOADS[..1]), vec![0; 20], records(&PAYLOADS[1..])].concat();
     let (_, damage) = read(&hole);
-    assert!(matches!(damage, Some(Damage { kind: DamageKind::ZeroLength, is_torn_tail: false, .. })), "{damage:?}");
+    assert!(
+        matches!(damage, Some(Damage { kind: DamageKind::ZeroLength, is_torn_tail: false, .. })),
+        "{damage:?}"
+    );
     assert_eq!(salvage(&hole), (PAYLOADS.map(<[u8]>::to_vec).to_vec(), 1));
 }
 

@@ -56,7 +56,8 @@ fn records_of_any_size_pass_through() {
     let folder = Folder::new();
     let store = folder.open();
     let sizes = [1, 7, 8, 65_527, 65_528, 65_529, 65_536, 200_000, 1 << 20];
-    let sent: Vec<Vec<u8>> = sizes.iter().map(|size| (0..*size).map(|at| (at % 251) as u8).collect()).collect();
+    let sent: Vec<Vec<u8>> =
+        sizes.iter().map(|size| (0..*size).map(|at| (at % 251) as u8).collect()).collect();
     store.append_batch(&sent).unwrap();
     let mut fetched = store.fetch(None, None).unwrap().unwrap();
     let read: Vec<Vec<u8>> = fetched.data[0].records().map(Result::unwrap).collect();
@@ -239,10 +240,12 @@ fn settings_that_make_no_sense_are_refused() {
     let open = |size| LedgerStore::new(config(folder.root(), size));
     assert!(matches!(open(99).unwrap_err(), OpenError::FileSize { bytes: 99, least: 100 }));
     open(100).unwrap();
-    let named = |name: &str| LedgerStore::new(ledger_buffer::LedgerConfig {
-        base_filename: name.to_owned(),
-        ..config(folder.root(), 100)
-    });
+    let named = |name: &str| {
+        LedgerStore::new(ledger_buffer::LedgerConfig {
+            base_filename: name.to_owned(),
+            ..config(folder.root(), 100)
+        })
+    };
     for name in ["", "a/b", "events.temp"] {
         assert!(matches!(named(name).unwrap_err(), OpenError::BaseFilename { .. }), "{name:?}");
     }

@@ -1,5 +1,12 @@
 //! What the tests share.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, dead_code, unreachable_pub, missing_docs, reason = "for tests, of which each uses a part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    reason = "for tests, of which each uses a part"
+)]
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
