@@ -2,6 +2,8 @@
 //!
 //! This program depends on nothing, so that it runs at once on a machine that has built nothing yet.
 
+mod fuzz;
+
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -11,6 +13,7 @@ cargo xtask bench streams   measures the streams against bare rusqlite; add a ca
                             callers, single, batches, pages, latency, handles, growth, import
 cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
                             unary, session, batches, pages, latency, subscribers, idle, command, start
+cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
 fn main() -> ExitCode {
@@ -19,6 +22,7 @@ fn main() -> ExitCode {
     let result = match arguments.as_slice() {
         ["test"] => test(),
         ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench(name, cases),
+        ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -42,6 +46,7 @@ fn test() -> Result<(), String> {
         cargo(&["check", "--package", "ledger-streams", "--no-default-features"]),
     )?;
     run("tests", cargo(&["test", "--workspace", "--all-features"]))?;
+    fuzz::test()?;
     let mut documentation = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "--deny warnings");
     run("documentation", documentation)?;
