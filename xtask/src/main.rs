@@ -9,6 +9,8 @@ const USAGE: &str = "\
 cargo xtask test            everything that must hold before a change lands: format, lints, tests, documentation
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
+cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
+                            append, batch, fetch, memory, directory, files
 ";
 
 fn main() -> ExitCode {
@@ -16,7 +18,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", "streams", cases @ ..] => bench("streams", cases),
+        ["bench", "streams", cases @ ..] => bench("ledger", "streams", cases),
+        ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -47,8 +50,8 @@ fn test() -> Result<(), String> {
     Ok(())
 }
 
-fn bench(name: &str, cases: &[&str]) -> Result<(), String> {
-    let mut command = cargo(&["bench", "--package", "ledger", "--bench", name, "--"]);
+fn bench(package: &str, name: &str, cases: &[&str]) -> Result<(), String> {
+    let mut command = cargo(&["bench", "--package", package, "--all-features", "--bench", name, "--"]);
     command.args(cases);
     run("bench", command)
 }
