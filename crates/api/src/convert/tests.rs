@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn a_time_survives_the_wire(seconds in -377_705_023_201_i64..253_402_207_200, nanos in 0..1_000_000_000) {
         let time = at(seconds, nanos);
-        let message = time::timestamp(time);
+        let message = timestamp(time);
         prop_assert_eq!((message.seconds, message.nanos), (seconds, nanos));
         prop_assert_eq!(time::into_time(message), Some(time));
     }

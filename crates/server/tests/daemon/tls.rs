@@ -1,50 +1,18 @@
 //! TLS and mutual TLS.
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
+use crate::authority::Authority;
 use crate::support::*;
-
-struct Authority(CertifiedIssuer<'static, KeyPair>);
-
-impl Authority {
-    fn new() -> Self {
-        let mut params = CertificateParams::new(Vec::<String>::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
-    }
-
-    /// A certificate for the name `localhost`, and its key.
-    fn issue(&self) -> (String, String) {
-        self.issue_for("localhost", 1975, 4000)
-    }
-
-    /// One for another name, or for other years.
-    fn issue_for(&self, name: &str, from_year: i32, to_year: i32) -> (String, String) {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(from_year, 1, 1);
-        params.not_after = date_time_ymd(to_year, 1, 1);
-        (params.signed_by(&key, &self.0).unwrap().pem(), key.serialize_pem())
-    }
-
-    fn pem(&self) -> String {
-        self.0.as_ref().pem()
-    }
-}
 
 fn folder(authority: &Authority, is_mutual: bool) -> Folder {
     folder_with(authority, authority.issue(), is_mutual)
 }
 
-fn folder_with(authority: &Authority, (cert, key): (String, String), is_mutual: bool) -> Folder {
+fn folder_with(authority: &Authority, served: (String, String), is_mutual: bool) -> Folder {
     let folder = Folder::new("");
-    for (name, pem) in [("cert.pem", &cert), ("key.pem", &key), ("ca.pem", &authority.pem())] {
-        std::fs::write(folder.path().join(name), pem).unwrap();
-    }
-    let path = folder.path().display();
-    let ca = if is_mutual { format!(", ca: {path}/ca.pem") } else { String::new() };
-    folder.configure(&format!("tls: {{cert: {path}/cert.pem, key: {path}/key.pem{ca}}}"));
+    let ca = if is_mutual { ", ca: ca.pem" } else { "" };
+    folder.configure(&authority.settings(&folder, served, ca));
     folder
 }
 
