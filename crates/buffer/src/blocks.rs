@@ -76,13 +76,14 @@ impl Blocks {
         self.seek(self.offset.saturating_add(bytes));
     }
 
-    /// Moves to an offset.
+    /// Moves to an offset, without reading again what is in the buffer.
     pub(crate) fn seek(&mut self, offset: u64) {
-        let in_buffer = offset.checked_sub(self.offset).and_then(|ahead| usize::try_from(ahead).ok());
-        match in_buffer.map(|ahead| self.start.saturating_add(ahead)) {
-            Some(start) if start <= self.filled => self.start = start,
-            _ => (self.start, self.filled) = (0, 0),
-        }
+        let buffered_from = self.offset.saturating_sub(self.start as u64);
+        let in_buffer = offset.checked_sub(buffered_from).and_then(|at| usize::try_from(at).ok());
+        (self.start, self.filled) = match in_buffer {
+            Some(start) if start <= self.filled => (start, self.filled),
+            _ => (0, 0),
+        };
         self.offset = offset;
     }
 

@@ -192,8 +192,17 @@ impl LedgerReader {
             },
             Phase::Payload { left: 0 } => (self.begin_record(false), 0),
             Phase::Payload { left } => {
-                let written = copy(self.blocks.take(left.min(room.len())), 0, room);
-                (Phase::Payload { left: left.saturating_sub(written) }, written)
+                let offset = self.blocks.offset();
+                match copy(self.blocks.take(left.min(room.len())), 0, room) {
+                    0 => (
+                        Phase::Failed {
+                            offset,
+                            kind: DamageKind::Unreadable { error: io::ErrorKind::Other },
+                        },
+                        0,
+                    ),
+                    written => (Phase::Payload { left: left.saturating_sub(written) }, written),
+                }
             }
             Phase::Verbatim => {
                 let offset = self.blocks.offset();
