@@ -67,7 +67,7 @@ fn ended(mut child: Child, name: &str) -> (Option<i32>, String) {
     (status.code(), said)
 }
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "append   400 events",
     "read     ",
     "filter   ",
@@ -76,6 +76,7 @@ const STEPS: [&str; 8] = [
     "follow   ",
     "retry    ",
     "daemon   serves these entries with gRPC on 127.0.0.1:",
+    "         and with HTTP on 127.0.0.1:",
 ];
 
 #[test]
@@ -104,6 +105,20 @@ fn the_generated_client_that_it_shows_works() {
 }
 
 #[test]
+fn the_curl_command_that_it_shows_works() {
+    let place = Place::new();
+    let output = place.run(&["--exit"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    assert!(
+        printed.contains("curl -sS -w '\\n' -H 'x-ledger-store: ledger_entries' 'http://127.0.0.1:"),
+        "{printed}"
+    );
+    // The newest entry is the one that was followed.
+    assert!(printed.contains(r#"           > {"entries":[{"id":"401","stream":"events","#), "{printed}");
+}
+
+#[test]
 fn where_a_program_is_missing_its_command_is_shown_all_the_same() {
     let place = Place::new();
     let bin = place.0.path().join("bin");
@@ -113,6 +128,7 @@ fn where_a_program_is_missing_its_command_is_shown_all_the_same() {
     let printed = text(&output.stdout);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     assert!(printed.contains("python3 client.py 127.0.0.1:"), "{printed}");
+    assert!(printed.contains("curl -sS "), "{printed}");
     assert!(printed.contains("(not run: its program is not installed here)"), "{printed}");
 }
 
