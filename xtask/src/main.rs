@@ -10,7 +10,7 @@ cargo xtask test            everything that must hold before a change lands: for
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
 cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
-                            unary, session, batches, pages, latency, subscribers, idle, command, start
+                            unary, session, batches, pages, latency, events, subscribers, idle, command, start
 ";
 
 fn main() -> ExitCode {

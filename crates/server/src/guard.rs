@@ -65,10 +65,11 @@ impl Guard {
         Self { keys, metrics, max_requests_per_client, of_keys: Arc::default() }
     }
 
-    /// Lets a call through, or not; answers who makes it, unless nobody asks.
+    /// Who makes a call, if they may; `None` for those that anybody may make. `path` is that of the call over gRPC,
+    /// `headers` hold its metadata: every face of the daemon asks here.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`.
+    /// The status to answer with.
     pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
@@ -187,19 +188,14 @@ where
             request.extensions_mut().insert(caller);
         }
         let time_limit = time_limit(request.headers()).unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
         // Measured from here, so that it ends before the transport's own, which would say `CANCELLED`.
-        let answer = tokio::time::timeout(time_limit, answer);
+        let answer = tokio::time::timeout(time_limit, contain(call.name, self.inner.call(request)));
         Box::pin(async move {
             let answer = match answer.await {
                 Ok(Ok(answer)) => answer.map(too_large_as_clients_know_it)?,
-                Ok(Err(_)) => {
-                    tracing::error!(
-                        rpc = call.name,
-                        "a request failed by a fault of the program; it alone was ended"
-                    );
+                Ok(Err(fault)) => {
                     metrics.panicked();
-                    Status::internal("internal error: the daemon has a fault; its log says more").into_http()
+                    fault.into_http()
                 }
                 Err(_) => Status::deadline_exceeded("deadline exceeded").into_http(),
             };
@@ -233,6 +229,14 @@ fn time_limit(headers: &HeaderMap) -> Option<Duration> {
         "u" => Duration::from_micros(number),
         "n" => Duration::from_nanos(number),
         _ => return None,
+    })
+}
+
+/// The end of a future, or the status to answer with if it panics.
+pub(crate) async fn contain<F: Future>(rpc: &str, future: F) -> Result<F::Output, Status> {
+    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| {
+        tracing::error!(rpc, "a request failed by a fault of the program; it alone was ended");
+        Status::internal("internal error: the daemon has a fault; its log says more")
     })
 }
 

@@ -1,4 +1,4 @@
-//! The daemon of Ledger: the stores of a database, served over gRPC (specification §5, §6).
+//! The daemon of Ledger: the stores of a database, served over gRPC and HTTP (specification §5, §6).
 //!
 //! ```no_run
 //! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
@@ -12,7 +12,8 @@
 //! # The way of a request
 //!
 //! ```text
-//! connection ─► guard (who, and may they?) ─► grpc (decode, check) ─► registry (which store?) ─► Store ─► answer
+//! gRPC ─► guard (who, and may they?) ─► grpc (decode, check) ─► registry (which store?) ─► Store ─► answer
+//! HTTP ─► http (decode, the same guard) ─┘
 //! ```
 //!
 //! # Rooms of this crate
@@ -29,6 +30,7 @@
 //! | `metrics` | what is counted, as Prometheus reads it |
 //! | `limits` | how much one client may have under way |
 //! | `grpc` | the calls, one file per group |
+//! | [`http`] | the HTTP gateway: JSON and server-sent events in front of the same calls |
 //! | `registry` | the stores of the database |
 //! | [`config`] | [`Config`]: defaults, file, environment, flags |
 //! | [`keys`] | [`KeyFile`], [`Keyring`]: who may do what on which stores |
@@ -42,6 +44,7 @@ pub mod config;
 mod daemon;
 mod grpc;
 mod guard;
+pub mod http;
 pub mod keys;
 mod lifecycle;
 mod limits;

@@ -55,6 +55,22 @@ fn one_value_each(pairs: &[(String, String)]) -> Option<BTreeMap<String, String>
     Some(map)
 }
 
+/// The conditions in a message.
+///
+/// # Errors
+/// [`RequestError::InvalidTime`].
+pub fn into_filter(options: proto::ReadOptions) -> Result<Filter, RequestError> {
+    let tag = Some(options.tag).filter(|tag| !tag.is_empty());
+    Ok(Filter {
+        order_key: options.order_key,
+        tags: tag.into_iter().chain(options.all_tags).collect(),
+        metadata: options.metadata_filters.into_iter().collect(),
+        annotations: options.annotation_filters.into_iter().collect(),
+        since: optional_time("since", options.since)?,
+        until: optional_time("until", options.until)?,
+    })
+}
+
 /// What a client wants to read, and how large the answer may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRequest<Id> {
@@ -84,7 +100,6 @@ impl<Id: EntryId> PageRequest<Id> {
             max_message_bytes.min(CLASSIC_MESSAGE_BYTES)
         };
         let limit = usize::try_from(options.limit).ok().filter(|limit| *limit > 0);
-        let tag = Some(options.tag).filter(|tag| !tag.is_empty());
         Ok(Self {
             bounded: asked_bytes.is_none_or(|asked| asked > max_message_bytes),
             max_message_bytes,
@@ -93,14 +108,7 @@ impl<Id: EntryId> PageRequest<Id> {
                 limit: limit.unwrap_or(DEFAULT_PAGE_ENTRIES),
                 max_bytes: asked_bytes.map_or(max_message_bytes, |asked| asked.min(max_message_bytes)),
                 order: if options.desc { Order::Descending } else { Order::Ascending },
-                filter: Filter {
-                    order_key: options.order_key,
-                    tags: tag.into_iter().chain(options.all_tags).collect(),
-                    metadata: options.metadata_filters.into_iter().collect(),
-                    annotations: options.annotation_filters.into_iter().collect(),
-                    since: optional_time("since", options.since)?,
-                    until: optional_time("until", options.until)?,
-                },
+                filter: into_filter(options)?,
             },
         })
     }

@@ -29,7 +29,7 @@ pub(crate) struct Probes {
 
 impl Context {
     /// Whether the daemon is not about to stop, and the database answers.
-    pub(super) async fn is_ready(&self) -> bool {
+    pub(crate) async fn is_ready(&self) -> bool {
         if *self.stopping.borrow() {
             return false;
         }

@@ -67,9 +67,26 @@ pub enum TlsError {
 /// The files of the configuration, and what was last read from them.
 pub(crate) struct Certificates {
     files: Files,
-    grpc: RwLock<Arc<ServerConfig>>,
+    configs: RwLock<Configs>,
     /// The files as they were when they were last read, whether or not they could be used.
     seen: Mutex<Vec<Option<Fingerprint>>>,
+}
+
+/// The same certificates, offered to each protocol.
+struct Configs {
+    grpc: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
+}
+
+impl Configs {
+    fn new(config: ServerConfig) -> Self {
+        let offered = |protocol: Protocol| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocol.alpn();
+            Arc::new(config)
+        };
+        Self { grpc: offered(Protocol::Grpc), http: offered(Protocol::Http) }
+    }
 }
 
 struct Files {
@@ -98,17 +115,17 @@ impl Certificates {
         };
         let files = Files { certificate, key, authority: config.tls_ca.clone() };
         let seen = Mutex::new(files.fingerprints());
-        let grpc = RwLock::new(Arc::new(files.read()?));
-        Ok(Some(Arc::new(Self { files, grpc, seen })))
+        let configs = RwLock::new(Configs::new(files.read()?));
+        Ok(Some(Arc::new(Self { files, configs, seen })))
     }
 
     /// What makes the next connection a TLS connection.
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
-        match protocol {
-            Protocol::Grpc => {
-                TlsAcceptor::from(self.grpc.read().unwrap_or_else(PoisonError::into_inner).clone())
-            }
-        }
+        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(match protocol {
+            Protocol::Grpc => configs.grpc.clone(),
+            Protocol::Http => configs.http.clone(),
+        })
     }
 
     /// Reads the files again. Connections that begin from now on use what is new.
@@ -117,8 +134,8 @@ impl Certificates {
     /// See [`TlsError`]; then everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.files.fingerprints();
-        let new = Arc::new(self.files.read()?);
-        *self.grpc.write().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = Configs::new(self.files.read()?);
+        *self.configs.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -178,13 +195,12 @@ impl Files {
                 builder.with_client_cert_verifier(verifier.map_err(|error| content("tls.ca", path, error))?)
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        let config = builder.with_single_cert(chain, key).map_err(|error| match error {
             RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 TlsError::Mismatch { key: self.key.clone(), certificate: self.certificate.clone() }
             }
             error => unusable(error),
         })?;
-        config.alpn_protocols = Protocol::Grpc.alpn();
         Ok(config)
     }
 
