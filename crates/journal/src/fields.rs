@@ -1,6 +1,6 @@
 //! One pass over a line that picks what is asked for: the hot path of the archive and of the index.
 
-use crate::json::{Object, Parser, SyntaxError, Value, trim};
+use crate::json::{Parser, SyntaxError, Value, trim};
 use crate::line::{Kind, Line};
 
 /// The picked members of a line's record, or what the line is instead.
@@ -9,8 +9,7 @@ pub(crate) enum Picked<'a, const N: usize> {
     Blank,
     /// JSON, but nothing that concerns us.
     Other,
-    /// A stamp: the whole line.
-    Stamp(Object<'a>),
+    Stamp,
     Record(Kind, [Option<Value<'a>>; N]),
     /// A line of a known kind whose record is no object.
     NoRecord(Kind),
@@ -27,7 +26,7 @@ pub(crate) fn pick_record<'a, const N: usize>(
     match Line::parse(text)? {
         None => Ok(Picked::Blank),
         Some(Line::Other) => Ok(Picked::Other),
-        Some(Line::Known(Kind::Stamp, line)) => Ok(Picked::Stamp(line)),
+        Some(Line::Known(Kind::Stamp, _)) => Ok(Picked::Stamp),
         Some(Line::Known(kind, line)) => match line.get("record") {
             Some(Value::Object(record)) => {
                 Ok(Picked::Record(kind, pick(&mut Parser::new(record.text()), names(kind))?))

@@ -3,6 +3,8 @@
 
 pub mod archive;
 pub mod config;
+pub mod content;
+pub mod cursors;
 mod fields;
 pub mod hash;
 pub mod home;
@@ -14,8 +16,10 @@ pub mod line;
 pub mod lock;
 mod parallel;
 pub mod reader;
+pub mod reclassify;
 pub mod record;
 pub mod stamp;
+pub mod state;
 
 pub use archive::{Archive, ArchiveError};
 pub use home::Home;

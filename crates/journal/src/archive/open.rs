@@ -3,7 +3,7 @@
 //! Looking changes nothing: readers open what is there, find out its version first, and add nothing. Only builds complete
 //! the structure of an archive of an earlier release.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
@@ -33,9 +33,12 @@ fn existing(path: &Path) -> rusqlite::Result<Connection> {
             OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?;
         db.busy_timeout(BUSY)?;
-        db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
         // The first statement that really reads the file.
         db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        // A log that a build has left is written back by a later build, not by somebody who only looks.
+        if log_of(path).metadata().is_ok_and(|log| log.len() > 0) {
+            leave_log(&db, true)?;
+        }
         Ok(db)
     };
     attempt().or_else(|error: rusqlite::Error| {
@@ -53,6 +56,17 @@ fn existing(path: &Path) -> rusqlite::Result<Connection> {
     })
 }
 
+/// Whether closing leaves the log as it is. Writing it back takes some syncs, the price of a dozen small builds.
+pub(super) fn leave_log(db: &Connection, leave: bool) -> rusqlite::Result<()> {
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, leave).map(drop)
+}
+
+fn log_of(path: &Path) -> PathBuf {
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    log.into()
+}
+
 fn escape(path: &Path) -> String {
     path.to_string_lossy().replace('%', "%25").replace('?', "%3f").replace('#', "%23")
 }
@@ -68,6 +82,7 @@ pub(super) fn for_building(path: &Path) -> Result<Option<Connection>, ArchiveErr
 fn prepare(db: &Connection) -> rusqlite::Result<()> {
     // Derived data: after a power cut the latest builds may be missing, and the next one makes them again.
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -32768;")?;
+    leave_log(db, true)?;
     schema::complete(db)
 }
 

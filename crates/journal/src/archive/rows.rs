@@ -274,7 +274,7 @@ impl Batch {
                 return;
             }
             Ok(Picked::Blank) => return,
-            Ok(Picked::Other | Picked::Stamp(_)) => {
+            Ok(Picked::Other | Picked::Stamp) => {
                 self.scanned_bytes += len;
                 return;
             }

@@ -123,6 +123,7 @@ impl Archive {
         run("VACUUM")?;
         run("PRAGMA wal_checkpoint(TRUNCATE)")?;
         report.after_bytes = size()?;
+        open::leave_log(&db, false).map_err(|error| context.wrap(error))?;
         Ok(report)
     }
 }

@@ -38,7 +38,7 @@ use crate::home::{CONTENT_INDEX, ID_INDEX, if_found};
 use crate::jsonl::{Durability, JournalFile};
 
 /// How many fingerprints count.
-pub const FINGERPRINT_WINDOW: usize = 10_000;
+const FINGERPRINT_WINDOW: usize = 10_000;
 /// So many lines the file may have before it is cut back to the window: not at every append.
 const FINGERPRINT_LINES: usize = FINGERPRINT_WINDOW + FINGERPRINT_WINDOW / 10;
 
