@@ -1,7 +1,10 @@
 #![doc = include_str!("lib.md")]
 
 pub mod crypto;
+pub mod directory;
 pub mod format;
+pub mod governance;
 pub mod merkle;
+pub mod verify;
 
 pub use format::{ParseTxIdError, TxId, WriteSet};
