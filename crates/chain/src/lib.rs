@@ -5,6 +5,8 @@ pub mod directory;
 pub mod format;
 pub mod governance;
 pub mod merkle;
+pub mod store;
 pub mod verify;
+pub mod writer;
 
 pub use format::{ParseTxIdError, TxId, WriteSet};

@@ -2,22 +2,13 @@
 
 mod common;
 
-use std::{fs, path::Path, sync::Arc};
+use std::fs;
 
-use common::{REAL, fixture};
+use common::{REAL, fixture, open, verify};
 use ledger_chain::{
     crypto::{Certificate, LedgerSecret},
-    verify::{Check, Report, Secrets, Verdict, Verifier},
+    verify::{Check, Secrets, Verdict, Verifier},
 };
-use ledger_fs::{Dir, RealDir};
-
-fn open(path: &Path) -> Arc<dyn Dir> {
-    Arc::new(RealDir::open(path).unwrap())
-}
-
-fn verify(path: &Path) -> Report {
-    Verifier::new().verify(&open(path)).unwrap()
-}
 
 /// A copy that a test may spoil.
 fn copy(name: &str) -> tempfile::TempDir {

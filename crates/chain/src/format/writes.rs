@@ -77,6 +77,12 @@ impl WriteSet {
         self.maps.keys().any(|name| !name.starts_with(PUBLIC_PREFIX))
     }
 
+    /// The value written under a key; `None` also for a removal.
+    #[must_use]
+    pub fn get(&self, map: &str, key: &[u8]) -> Option<&[u8]> {
+        self.maps.get(map)?.get(key)?.as_deref()
+    }
+
     /// The maps by name.
     pub fn maps(&self) -> btree_map::Iter<'_, String, BTreeMap<Vec<u8>, Option<Vec<u8>>>> {
         self.maps.iter()
@@ -100,15 +106,12 @@ impl WriteSet {
 
     /// Appends the public domain.
     pub fn encode_public(&self, out: &mut Vec<u8>, header: &PublicHeader) {
-        out.push(header.entry_type.byte());
-        out.extend_from_slice(&header.seqno.to_le_bytes());
-        if header.entry_type.has_claims() {
-            out.extend_from_slice(&header.claims_digest);
-        }
-        if header.entry_type.has_commit_evidence() {
-            out.extend_from_slice(&header.commit_evidence_digest);
-        }
-        out.extend_from_slice(&header.reserved.to_le_bytes());
+        header.encode(out);
+        self.encode_public_maps(out);
+    }
+
+    /// Appends the public maps alone.
+    pub fn encode_public_maps(&self, out: &mut Vec<u8>) {
         self.encode_maps(out, |name| name.starts_with(PUBLIC_PREFIX));
     }
 
@@ -136,6 +139,19 @@ impl WriteSet {
 }
 
 impl PublicHeader {
+    /// Appends the fixed part.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        out.push(self.entry_type.byte());
+        out.extend_from_slice(&self.seqno.to_le_bytes());
+        if self.entry_type.has_claims() {
+            out.extend_from_slice(&self.claims_digest);
+        }
+        if self.entry_type.has_commit_evidence() {
+            out.extend_from_slice(&self.commit_evidence_digest);
+        }
+        out.extend_from_slice(&self.reserved.to_le_bytes());
+    }
+
     /// The fixed part of a parsed domain; absent digests become zeros.
     #[must_use]
     pub fn of(domain: &PublicDomain<'_>) -> Self {

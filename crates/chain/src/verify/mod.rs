@@ -55,9 +55,6 @@ use crate::{
 };
 use run::Run;
 
-/// Batches in flight per thread.
-const BATCHES_PER_THREAD: usize = 3;
-
 /// Ledger secrets with the sequence number from which each is in force.
 #[derive(Debug, Default)]
 pub struct Secrets {
@@ -74,6 +71,11 @@ impl Secrets {
     /// Adds a secret that is in force from `seqno` on.
     pub fn insert(&mut self, seqno: u64, secret: LedgerSecret) {
         self.secrets.insert(seqno, secret);
+    }
+
+    /// All of them, by the sequence number from which each is in force.
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &LedgerSecret)> {
+        self.secrets.iter().map(|(seqno, secret)| (*seqno, secret))
     }
 
     /// The secret in force at `seqno`.

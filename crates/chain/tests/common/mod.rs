@@ -4,9 +4,15 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
-use ledger_chain::format::{ChunkHeader, ChunkName, Entry, FileName};
+use ledger_chain::{
+    WriteSet,
+    format::{ChunkHeader, ChunkName, Entry, FileName},
+    verify::{Report, Verifier},
+};
+use ledger_fs::{Dir, RealDir};
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
@@ -46,4 +52,19 @@ pub fn each_entry(folder: &Path, mut visit: impl FnMut(Entry<'_>)) {
 
 pub fn expected() -> serde_json::Value {
     serde_json::from_slice(&fs::read(fixture("valid/expected.json")).unwrap()).unwrap()
+}
+
+pub fn open(path: &Path) -> Arc<dyn Dir> {
+    Arc::new(RealDir::open(path).unwrap())
+}
+
+pub fn verify(path: &Path) -> Report {
+    Verifier::new().verify(&open(path)).unwrap()
+}
+
+/// One public write.
+pub fn record(key: &str, value: &str) -> WriteSet {
+    let mut writes = WriteSet::new();
+    writes.put("public:app.records", key, value);
+    writes
 }
