@@ -5,6 +5,7 @@ pub mod directory;
 pub mod format;
 pub mod governance;
 pub mod merkle;
+pub mod receipt;
 pub mod store;
 pub mod verify;
 pub mod writer;

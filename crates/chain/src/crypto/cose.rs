@@ -212,6 +212,11 @@ pub(crate) mod cbor {
         bytes.is_empty().then_some(value)
     }
 
+    /// Like [`decode`], and refuses what has another, shorter or plainer encoding.
+    pub(crate) fn decode_canonical(bytes: &[u8]) -> Option<Value> {
+        decode(bytes).filter(|value| encode(value) == bytes)
+    }
+
     pub(crate) fn encode(value: &Value) -> Vec<u8> {
         let mut out = Vec::new();
         // Writing to a vector cannot fail.

@@ -30,7 +30,16 @@ impl Chunk {
     /// Opens an existing file and reads the headers of its entries. Stops at what is not a whole entry; the caller decides what
     /// that means.
     pub(super) fn reopen(folder: &dyn Dir, start: u64) -> Result<Self, StoreError> {
-        let file: Arc<dyn File> = folder.open(Path::new(&ChunkName::open(start).to_string()), Open::WRITE)?.into();
+        Self::scan(folder, start, Open::WRITE)
+    }
+
+    /// The same, for reading only.
+    pub(super) fn view(folder: &dyn Dir, start: u64) -> Result<Self, StoreError> {
+        Self::scan(folder, start, Open::READ)
+    }
+
+    fn scan(folder: &dyn Dir, start: u64, how: Open) -> Result<Self, StoreError> {
+        let file: Arc<dyn File> = folder.open(Path::new(&ChunkName::open(start).to_string()), how)?.into();
         let mut chunk = Self { start, file, positions: Vec::new(), written: FILE_HEADER_BYTES, pending: Vec::new() };
         let length = chunk.file.metadata()?.len;
         let limit = match chunk.table_offset(length)? {

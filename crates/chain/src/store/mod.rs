@@ -23,6 +23,7 @@
 
 mod chunk;
 mod error;
+mod reader;
 mod recover;
 
 use std::{path::Path, sync::Arc};
@@ -30,6 +31,7 @@ use std::{path::Path, sync::Arc};
 use ledger_fs::{Dir, File, Open};
 
 pub use error::StoreError;
+pub use reader::Reader;
 pub use recover::Recovered;
 
 use crate::{

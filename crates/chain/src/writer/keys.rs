@@ -97,7 +97,10 @@ pub(super) fn store_secrets(keys: &dyn Dir, secrets: &Secrets) -> Result<(), Led
 }
 
 /// Reads the ledger secrets of a folder of keys.
-pub(crate) fn load_secrets(keys: &dyn Dir) -> Result<Secrets, LedgerError> {
+///
+/// # Errors
+/// [`LedgerError::KeyFile`], and those of the file system.
+pub fn load_secrets(keys: &dyn Dir) -> Result<Secrets, LedgerError> {
     let text = read_text(keys, SECRETS)?;
     let mut secrets = Secrets::none();
     for (number, line) in text.lines().enumerate() {

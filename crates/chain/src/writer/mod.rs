@@ -49,7 +49,7 @@ mod settings;
 pub use engine::Engine;
 pub use error::LedgerError;
 pub use home::Home;
-pub use keys::Identity;
+pub use keys::{Identity, load_secrets};
 pub use ledger::{Appended, Durability, Ledger, Pending};
 pub use prepared::Prepared;
 pub use settings::{Profile, Settings, UnknownProfile};
