@@ -4,6 +4,7 @@ pub mod crypto;
 pub mod directory;
 pub mod format;
 pub mod governance;
+pub mod maps;
 pub mod merkle;
 pub mod receipt;
 pub mod store;

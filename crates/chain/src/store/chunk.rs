@@ -4,7 +4,7 @@ use ledger_fs::{Dir, File, Open};
 
 use super::{StoreError, table_of};
 use crate::{
-    directory::read_at,
+    directory::{read_at, write_all_at},
     format::{ChunkName, EntryHeader, FILE_HEADER_BYTES, HEADER_BYTES},
 };
 
@@ -175,19 +175,4 @@ impl Window<'_> {
         let from = usize::try_from(at.checked_sub(self.offset)?).ok()?;
         self.bytes.get(from..)?.first_chunk().copied()
     }
-}
-
-pub(super) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> Result<(), StoreError> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(std::io::Error::from(std::io::ErrorKind::WriteZero).into()),
-            Ok(count) => {
-                bytes = bytes.get(count..).unwrap_or_default();
-                offset = offset.saturating_add(count as u64);
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(())
 }

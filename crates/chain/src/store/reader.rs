@@ -44,6 +44,11 @@ impl Reader {
         closed.saturating_add(self.open.as_ref().map_or(0, Chunk::count))
     }
 
+    /// First and last sequence number of every closed chunk.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.closed.iter().filter_map(|name| Some((name.start, name.end?)))
+    }
+
     /// The bytes of an entry.
     ///
     /// # Errors

@@ -52,4 +52,5 @@ pub use home::Home;
 pub use keys::{Identity, load_secrets};
 pub use ledger::{Appended, Durability, Ledger, Pending};
 pub use prepared::Prepared;
+pub(crate) use home::{INDEX, KEYS};
 pub use settings::{Profile, Settings, UnknownProfile};
