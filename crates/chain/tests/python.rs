@@ -109,3 +109,18 @@ fn both_accept_the_ledgers_of_others() {
         assert_eq!(verify(&fixture(ledger)).verdict, Verdict::Verified);
     }
 }
+
+#[test]
+fn contents_are_printed_as_read_ledger_prints_them() {
+    for ledger in ["valid/ledger", "real/acme_containing_service/ledger", "real/eol_service/ledger"] {
+        let folder = fixture(ledger);
+        let theirs = python::program("read_ledger.py", &[folder.to_str().unwrap(), "--uncommitted"]).unwrap();
+        let theirs: Vec<_> = theirs.lines().filter(|line| line.starts_with("  ")).collect();
+        let mut ours = String::new();
+        common::each_entry(&folder, |entry| ours.push_str(&ledger_chain::print::entry(&entry).unwrap()));
+        for (at, (ours, theirs)) in ours.lines().zip(&theirs).enumerate() {
+            assert_eq!(&ours, theirs, "{ledger} line {at}");
+        }
+        assert_eq!(ours.lines().count(), theirs.len(), "{ledger}");
+    }
+}

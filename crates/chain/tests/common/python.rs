@@ -65,7 +65,7 @@ pub fn validate(folder: &Path) -> Result<String, String> {
 /// One of the package's programs.
 pub fn program(name: &str, arguments: &[&str]) -> Result<String, String> {
     // The scripts begin with the path of the folder in which they were installed, which was renamed.
-    let output = Command::new(bin().join("python")).arg(bin().join(name)).args(arguments).output().unwrap();
+    let output = Command::new(bin().join("python")).arg(bin().join(name)).args(arguments).env("TZ", "UTC").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(text) } else { Err(text) }
 }
