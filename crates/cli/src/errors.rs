@@ -121,6 +121,15 @@ pub(crate) enum Failure {
     /// No daemon is running: said on standard output, and by the exit code.
     #[error("ledger daemon is not running")]
     NotRunning,
+    /// Something went wrong with a chunk ledger.
+    #[error(transparent)]
+    Chain(Box<dyn Error + Send + Sync>),
+    /// A chunk ledger does not verify; the report says why.
+    #[error("{0}")]
+    NotVerified(&'static str),
+    /// Two chunk ledgers differ.
+    #[error("{0}")]
+    Differs(String),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,

@@ -17,6 +17,7 @@
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
+//! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
 //! | `quickstart` | the tour |
 //!
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod chain;
 mod config;
 mod connect;
 mod console;
