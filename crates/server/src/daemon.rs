@@ -95,6 +95,7 @@ async fn serve(
     signals: &mut Signals,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), DaemonError> {
+    use_all_descriptors();
     let mut pid_file = PidFile::take(loaded.folder())?;
     warn_of_weaknesses(&loaded.config);
     let server = Server::bind(loaded).await?;
@@ -127,6 +128,15 @@ fn reload(handle: &Handle, overrides: &Overrides, log: &Log) {
             tracing::warn!(keys = waiting.join(", "), "keys reloaded; these settings change with a restart");
         }
         Err(error) => tracing::warn!(err = %error, "reload failed: everything stays as it was"),
+    }
+}
+
+/// Connections and databases need descriptors, and the usual limit is for programs that wait with select(2).
+fn use_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(err = %error, "the limit of open files stays as it is");
     }
 }
 

@@ -34,6 +34,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Largest message that the daemon accepts, and size at which it cuts pages, in bytes.
     pub max_message_bytes: usize,
+    /// Most connections at the same time.
+    pub max_connections: usize,
+    /// Most requests of one client under way: of one key, or of one connection without a key.
+    pub max_requests_per_client: usize,
     /// Listen on other addresses than loopback although nobody has to prove who they are.
     pub allow_insecure: bool,
     /// Certificate chain of the gRPC service (PEM).
@@ -57,6 +61,8 @@ impl Config {
             start_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             max_message_bytes: 4 << 20,
+            max_connections: 4096,
+            max_requests_per_client: 1024,
             allow_insecure: false,
             tls_cert: None,
             tls_key: None,
@@ -136,6 +142,16 @@ pub enum ConfigError {
         path.display()
     )]
     WritableByOthers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds a key that others may read or replace.
+    #[error(
+        "ledger: config {} holds api_key, and other users of this machine can read or replace it; keep it to yourself: \
+         chmod 600 {0}",
+        path.display()
+    )]
+    KeyInReach {
         /// The file.
         path: PathBuf,
     },
