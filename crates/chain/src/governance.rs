@@ -35,6 +35,13 @@ pub const PREVIOUS_IDENTITY: &str = "public:ccf.gov.service.previous_service_ide
 /// The last root that the service before a recovery signed.
 pub const PREVIOUS_ROOT: &str = "public:ccf.internal.previous_service_last_signed_root";
 
+/// The endorsement of the service before a recovery by the one after it, a COSE message.
+pub const IDENTITY_ENDORSEMENT: &str = "public:ccf.internal.previous_service_identity_endorsement";
+/// The same endorsement as a certificate, for JSON receipts; key: the last sequence number that the endorsed service signed.
+pub const ENDORSEMENT_CERTIFICATES: &str = "public:ccf.gov.service.endorsement_certificates";
+/// The previous ledger secret, encrypted with the next.
+pub const HISTORICAL_SECRET: &str = "public:ccf.internal.historical_encrypted_ledger_secret";
+
 /// Whether the name belongs to the ledger itself; applications may not write to it.
 #[must_use]
 pub fn is_reserved(map: &str) -> bool {
@@ -155,6 +162,25 @@ mod base64_text {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
         BASE64_STANDARD.decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
+}
+
+/// The value of [`IDENTITY_ENDORSEMENT`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdentityEndorsement {
+    /// COSE_Sign1 message; its payload is the endorsed key (DER SubjectPublicKeyInfo).
+    #[serde(with = "base64_text")]
+    pub endorsement: Vec<u8>,
+    /// First position of the endorsed service.
+    pub endorsement_epoch_begin: String,
+    /// Last position of the endorsed service; absent while it lives, when it endorses itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsement_epoch_end: Option<String>,
+    /// Key that signed (DER SubjectPublicKeyInfo).
+    #[serde(with = "base64_text")]
+    pub endorsing_key: Vec<u8>,
+    /// Sequence number of the endorsement before this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_version: Option<u64>,
 }
 
 /// Reads a JSON value of one of these maps.

@@ -143,3 +143,17 @@ pub fn node_certificate(
     let made = params.signed_by(node, &issuer);
     Ok(made.map_err(|error| CertificateError::Refused { reason: error.to_string() })?.pem())
 }
+
+/// A certificate of the key of a former service, issued by its successor, PEM.
+///
+/// # Errors
+/// [`CertificateError::Refused`].
+pub fn endorsement_certificate(
+    former: &PublicKey,
+    service: &PrivateKey,
+    unix_seconds: u64,
+) -> Result<String, CertificateError> {
+    let issuer = Issuer::new(service_params(unix_seconds), service);
+    let made = service_params(unix_seconds).signed_by(former, &issuer);
+    Ok(made.map_err(|error| CertificateError::Refused { reason: error.to_string() })?.pem())
+}

@@ -120,6 +120,12 @@ impl CoseSign1 {
             && key.verifies_cose(&structure(&self.protected, root), &self.signature)
     }
 
+    /// Whether `key` signed these headers and the payload inside the message.
+    #[must_use]
+    pub fn verifies_payload(&self, key: &PublicKey) -> bool {
+        self.payload.as_ref().is_some_and(|payload| self.verifies(key, payload))
+    }
+
     /// The same message with inclusion proofs: a receipt.
     pub(crate) fn with_inclusion_proofs(&self, proofs: Vec<Vec<u8>>) -> Vec<u8> {
         let proofs = Value::Array(proofs.into_iter().map(Value::Bytes).collect());
@@ -175,6 +181,35 @@ pub(crate) fn sign(key: &PrivateKey, root: &Digest, txid: TxId, unix_seconds: u6
     let protected = cbor::encode(&protected);
     let signature = key.sign_cose(&structure(&protected, root))?;
     Ok(encode(&protected, Value::Map(Vec::new()), &signature))
+}
+
+/// Signs the key of the service before a recovery. `begin` and `end` are its first and last position, `root` the last that it
+/// signed.
+pub(crate) fn endorse(
+    key: &PrivateKey,
+    endorsed: &PublicKey,
+    (begin, end): (TxId, TxId),
+    root: &Digest,
+    unix_seconds: u64,
+) -> Result<Vec<u8>, CoseError> {
+    let epoch = Value::Map(vec![
+        ("epoch.start.txid".into(), begin.to_string().into()),
+        ("epoch.end.txid".into(), end.to_string().into()),
+        ("epoch.end.merkle.root".into(), Value::Bytes(root.to_vec())),
+    ]);
+    let protected = cbor::encode(&Value::Map(vec![
+        (ALG.into(), algorithm(key.public().curve()).into()),
+        (CWT_CLAIMS.into(), Value::Map(vec![(CWT_IAT.into(), unix_seconds.into())])),
+        (CCF.into(), epoch),
+    ]));
+    let signature = key.sign_cose(&structure(&protected, endorsed.spki()))?;
+    let parts = vec![
+        Value::Bytes(protected),
+        Value::Map(Vec::new()),
+        Value::Bytes(endorsed.spki().to_vec()),
+        Value::Bytes(signature),
+    ];
+    Ok(cbor::encode(&Value::Tag(TAG_SIGN1, Box::new(Value::Array(parts)))))
 }
 
 fn algorithm(curve: Curve) -> i64 {

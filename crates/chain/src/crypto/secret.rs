@@ -90,6 +90,19 @@ impl LedgerSecret {
         Ok(clear)
     }
 
+    /// Another secret, encrypted with this one: tag, random IV, cipher text.
+    ///
+    /// # Errors
+    /// [`SealError::Refused`].
+    pub fn wrap(&self, other: &Self) -> Result<Vec<u8>, SealError> {
+        let mut iv = [0; 12];
+        aws_lc_rs::rand::fill(&mut iv).map_err(|_| SealError::Refused)?;
+        let mut cipher = other.bytes.to_vec();
+        let nonce = Nonce::assume_unique_for_key(iv);
+        let tag = self.aead.seal_in_place_separate_tag(nonce, Aad::empty(), &mut cipher);
+        Ok([tag.map_err(|_| SealError::Refused)?.as_ref(), &iv, &cipher].concat())
+    }
+
     /// The commit evidence of an entry: `ce:<view>.<seqno>:<nonce>`. Only who has the secret can make it; the entry holds its
     /// digest.
     #[must_use]

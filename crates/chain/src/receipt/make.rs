@@ -2,7 +2,8 @@ use super::{Leaf, LeafComponents, Receipt, ReceiptError, cose};
 use crate::{
     crypto::CoseSign1,
     format::{Entry, FormatError, NO_CLAIMS, PublicDomain, SINGLE_KEY},
-    governance::{self, COSE_SIGNATURES, RawSignature, SIGNATURES, TREE},
+    governance::{self, COSE_SIGNATURES, ENDORSEMENT_CERTIFICATES, RawSignature, SIGNATURES, TREE},
+    maps::{Maps, MapsError},
     merkle::{Path, Tree},
     store::Reader,
     verify::Secrets,
@@ -42,7 +43,7 @@ impl<'a> Receipts<'a> {
         Self { reader, secrets, endorsements: &[] }
     }
 
-    /// Adds endorsements of former services.
+    /// Adds endorsements of former services; [`endorsements_of`] finds them.
     #[must_use]
     pub fn endorsements(mut self, endorsements: &'a [Endorsed]) -> Self {
         self.endorsements = endorsements;
@@ -144,3 +145,19 @@ fn parse_signature(seqno: u64, bytes: &[u8]) -> Result<Option<Covering>, Receipt
     Ok((covering.raw.is_some() || covering.cose.is_some()).then_some(covering))
 }
 
+
+/// The endorsements that a ledger holds, in the order in which receipts need them.
+///
+/// # Errors
+/// [`MapsError`] if the maps cannot be read.
+pub fn endorsements_of(maps: &Maps) -> Result<Vec<Endorsed>, MapsError> {
+    let rows = maps.range(ENDORSEMENT_CERTIFICATES, b"", b"", u64::MAX, usize::MAX)?;
+    let mut endorsements = Vec::new();
+    for row in rows {
+        let pem = governance::parse(ENDORSEMENT_CERTIFICATES, &row.value)?;
+        let Ok(until) = row.key.try_into().map(u64::from_le_bytes) else { continue };
+        endorsements.push(Endorsed { until, pem });
+    }
+    endorsements.sort_by_key(|endorsed| endorsed.until);
+    Ok(endorsements)
+}

@@ -31,7 +31,7 @@ mod make;
 pub use cose::CoseReceipt;
 pub use error::ReceiptError;
 pub use json::{Leaf, Receipt};
-pub use make::{Endorsed, Receipts};
+pub use make::{Endorsed, Receipts, endorsements_of};
 
 use crate::{
     crypto::{sha256, sha256_parts},

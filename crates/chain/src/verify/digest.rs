@@ -6,7 +6,8 @@ use super::{Check, Problem, Secrets, read::Batch};
 use crate::{
     format::{Digest, Entry, EntryType, Flags, FormatError, Maps, PublicDomain, TxId},
     governance::{
-        COSE_SIGNATURES, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, SIGNATURES, TREE,
+        COSE_SIGNATURES, IDENTITY_ENDORSEMENT, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT,
+        SERVICE_INFO, SIGNATURES, TREE,
     },
 };
 
@@ -110,6 +111,16 @@ fn walk(maps: Maps<'_>) -> Result<(bool, bool), FormatError> {
 }
 
 fn is_watched(map: &str) -> bool {
-    [SIGNATURES, COSE_SIGNATURES, TREE, NODES_INFO, NODE_CERTIFICATES, SERVICE_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT]
-        .contains(&map)
+    [
+        SIGNATURES,
+        COSE_SIGNATURES,
+        TREE,
+        NODES_INFO,
+        NODE_CERTIFICATES,
+        SERVICE_INFO,
+        PREVIOUS_IDENTITY,
+        PREVIOUS_ROOT,
+        IDENTITY_ENDORSEMENT,
+    ]
+    .contains(&map)
 }

@@ -33,6 +33,7 @@ mod report;
 mod run;
 mod signatures;
 mod state;
+mod survey;
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,7 @@ pub use compare::{Comparison, Difference, compare};
 pub use report::{Check, Problem, Report, Tail, Verdict};
 
 pub(crate) use read::{Batch, Source};
+pub(crate) use survey::{Survey, SurveyError};
 
 use crate::{
     crypto::{LedgerSecret, PublicKey},
@@ -81,7 +83,13 @@ impl Secrets {
     /// The secret in force at `seqno`.
     #[must_use]
     pub fn at(&self, seqno: u64) -> Option<&LedgerSecret> {
-        self.secrets.range(..=seqno).next_back().map(|(_, secret)| secret)
+        self.entry_at(seqno).map(|(_, secret)| secret)
+    }
+
+    /// The secret in force at `seqno`, with the sequence number from which it is in force.
+    #[must_use]
+    pub fn entry_at(&self, seqno: u64) -> Option<(u64, &LedgerSecret)> {
+        self.secrets.range(..=seqno).next_back().map(|(from, secret)| (*from, secret))
     }
 }
 
@@ -150,6 +158,11 @@ impl Verifier {
     /// # Errors
     /// Only if the folder cannot be listed; everything else is a [`Problem`] in the report.
     pub fn verify(&self, folder: &Arc<dyn Dir>) -> io::Result<Report> {
+        Ok(self.survey(folder)?.0)
+    }
+
+    /// Verifies a folder, and tells what its end says.
+    pub(crate) fn survey(&self, folder: &Arc<dyn Dir>) -> io::Result<(Report, Survey)> {
         let listing = list(&**folder)?;
         let mut run = Run::new(self, &listing);
         let (send, receive) = mpsc::channel();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::mpsc};
 use ledger_fs::Dir;
 
 use super::{
-    Check, Problem, Report, Verdict, Verifier,
+    Check, Problem, Report, Survey, Verdict, Verifier,
     digest::Digested,
     pool::{Done, Job},
     read::Source,
@@ -155,7 +155,9 @@ impl<'a> Run<'a> {
         self.problems.extend(checked.problem);
     }
 
-    pub(crate) fn finish(mut self) -> Report {
+    pub(crate) fn finish(mut self) -> (Report, Survey) {
+        let mut survey = self.walk.survey();
+        survey.verified_until = self.verified_until;
         self.check_expectations();
         let walk = &self.walk;
         let mut note = |count: u64, what: &str| {
@@ -165,7 +167,6 @@ impl<'a> Run<'a> {
         };
         note(walk.deprecated, "entries of a deprecated type");
         note(walk.unordered, "entries whose maps are not in canonical order");
-        note(walk.self_signed, "node certificates that sign themselves (1.x)");
         for txid in &walk.services {
             self.notes.push(format!("the service changed its identity at {txid}"));
         }
@@ -175,7 +176,7 @@ impl<'a> Run<'a> {
             Some(_) => Verdict::Verified,
         };
         self.problems.sort_by_key(|problem| (problem.seqno.is_none(), problem.seqno));
-        Report {
+        let report = Report {
             verdict,
             verified_until: self.verified_until,
             chunks: self.read,
@@ -187,7 +188,8 @@ impl<'a> Run<'a> {
             unsigned_tail: walk.tail,
             problems: self.problems,
             notes: self.notes,
-        }
+        };
+        (report, survey)
     }
 
     fn check_expectations(&mut self) {

@@ -3,13 +3,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Check, Problem, Tail, digest::{Digested, DigestedEntry}, signatures::SignatureJob};
+use super::{Check, Problem, Survey, Tail, digest::{Digested, DigestedEntry}, signatures::SignatureJob};
 use crate::{
     crypto::{Certificate, CoseSign1, PublicKey},
     format::{Digest, Entry, FormatError, MapWrites, PublicDomain, SINGLE_KEY, TxId},
     governance::{
-        self, COSE_SIGNATURES, NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT,
-        RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE,
+        self, COSE_SIGNATURES, IDENTITY_ENDORSEMENT, IdentityEndorsement, NODE_CERTIFICATES, NODES_INFO, NodeInfo,
+        NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE,
     },
     merkle::{Peaks, Tree},
 };
@@ -25,6 +25,10 @@ pub(crate) struct State {
     pub(crate) nodes: BTreeMap<String, NodeStatus>,
     pub(crate) certificates: BTreeMap<String, NodeCertificate>,
     pub(crate) service: Option<Service>,
+    /// All services so far; each costs a disaster.
+    pub(crate) known_services: Vec<Arc<PublicKey>>,
+    /// Sequence number of the last endorsement of a service.
+    pub(crate) last_endorsement: Option<u64>,
     /// Root of the last signature.
     pub(crate) signed_root: Option<Digest>,
 }
@@ -33,14 +37,11 @@ pub(crate) struct State {
 pub(crate) struct NodeCertificate {
     pub(crate) pem: Arc<[u8]>,
     pub(crate) key: Arc<PublicKey>,
-    /// Issued by the service that was in force.
-    pub(crate) endorsed: bool,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
-    pub(crate) pem: Arc<str>,
-    pub(crate) status: ServiceStatus,
+    pub(crate) info: ServiceInfo,
     pub(crate) key: Arc<PublicKey>,
 }
 
@@ -53,7 +54,6 @@ pub(crate) struct Walk {
     pub(crate) tail: Option<Tail>,
     pub(crate) deprecated: u64,
     pub(crate) unordered: u64,
-    pub(crate) self_signed: u64,
     pub(crate) services: Vec<TxId>,
     remembered: Vec<Digest>,
     last_is_signature: bool,
@@ -73,6 +73,8 @@ impl State {
             nodes: BTreeMap::new(),
             certificates: BTreeMap::new(),
             service: None,
+            known_services: Vec::new(),
+            last_endorsement: None,
             signed_root: None,
         }
     }
@@ -87,10 +89,24 @@ impl Walk {
             tail: None,
             deprecated: 0,
             unordered: 0,
-            self_signed: 0,
             services: Vec::new(),
             remembered: Vec::new(),
             last_is_signature: false,
+        }
+    }
+
+    /// What the ledger says of itself here.
+    pub(crate) fn survey(&self) -> Survey {
+        let service = self.state.service.as_ref();
+        let nodes = self.state.nodes.iter().filter(|(_, status)| **status != NodeStatus::Retired);
+        Survey {
+            verified_until: None,
+            signed_root: self.state.signed_root,
+            service_pem: service.map(|service| service.info.cert.clone()),
+            service_created: service.and_then(|service| service.info.current_service_create_txid.as_ref()?.parse().ok()),
+            recovery_count: service.and_then(|service| service.info.recovery_count).unwrap_or(0),
+            nodes: nodes.map(|(id, _)| id.clone()).collect(),
+            last_endorsement: self.state.last_endorsement,
         }
     }
 
@@ -187,6 +203,10 @@ impl Walk {
             self.endorse(map(NODE_CERTIFICATES))?;
         }
         self.recovery(map(PREVIOUS_IDENTITY), map(PREVIOUS_ROOT), service_before.as_ref())?;
+        if let Some(map) = map(IDENTITY_ENDORSEMENT) {
+            self.endorsement(map)?;
+            self.state.last_endorsement = Some(entry.txid.seqno);
+        }
 
         let (raw, cose, tree) = (map(SIGNATURES), map(COSE_SIGNATURES), map(TREE));
         if raw.is_none() && cose.is_none() {
@@ -252,27 +272,21 @@ impl Walk {
                 return Err((Check::Signer, format!("node {id} has the id of another key")));
             }
         }
-        let entry = NodeCertificate { pem: pem.into(), key: Arc::new(certificate.key().clone()), endorsed: false };
+        let entry = NodeCertificate { pem: pem.into(), key: Arc::new(certificate.key().clone()) };
         self.state.certificates.insert(id.to_owned(), entry);
         Ok(())
     }
 
-    /// Every certificate of this entry is issued by the service in force after it, or signs itself (1.x).
-    fn endorse(&mut self, certificates: Option<&MapWrites<'_>>) -> Check1<()> {
+    /// Every certificate of this entry is issued by the service in force after it, if there is one.
+    fn endorse(&self, certificates: Option<&MapWrites<'_>>) -> Check1<()> {
         for (id, value) in certificates.iter().flat_map(|map| map.iter()) {
             let Some(pem) = value else { continue };
             let id = node_id(id)?;
             let certificate = Certificate::from_pem(pem)
                 .map_err(|error| (Check::Certificate, format!("certificate of node {id}: {error}")))?;
             let issued = self.state.service.as_ref().is_some_and(|service| certificate.is_signed_by(&service.key));
-            if issued {
-                if let Some(entry) = self.state.certificates.get_mut(&id) {
-                    entry.endorsed = true;
-                }
-            } else if self.state.service.is_some() {
+            if !issued && self.state.service.is_some() {
                 return Err((Check::Certificate, format!("the certificate of node {id} is not issued by the service")));
-            } else {
-                self.self_signed = self.self_signed.saturating_add(1);
             }
         }
         Ok(())
@@ -286,8 +300,8 @@ impl Walk {
         let certificate = Certificate::from_pem(info.cert.as_bytes())
             .map_err(|error| (Check::Certificate, format!("certificate of the service: {error}")))?;
         let before = self.state.service.as_ref();
-        if let Some(before) = before.filter(|before| !before.status.may_become(info.status)) {
-            return Err((Check::Service, format!("the service goes from {:?} to {:?}", before.status, info.status)));
+        if let Some(before) = before.filter(|before| !before.info.status.may_become(info.status)) {
+            return Err((Check::Service, format!("the service goes from {:?} to {:?}", before.info.status, info.status)));
         }
         if before.is_some_and(|before| *before.key != *certificate.key()) {
             if !matches!(info.status, ServiceStatus::Recovering | ServiceStatus::Opening) {
@@ -297,7 +311,10 @@ impl Walk {
             self.services.push(txid);
         }
         let key = Arc::new(certificate.key().clone());
-        self.state.service = Some(Service { pem: info.cert.into(), status: info.status, key });
+        if !self.state.known_services.contains(&key) {
+            self.state.known_services.push(Arc::clone(&key));
+        }
+        self.state.service = Some(Service { info, key });
         Ok(())
     }
 
@@ -321,6 +338,25 @@ impl Walk {
             if named != hex::encode(signed) {
                 return Err((Check::Service, "the entry names another last signed root than the ledger has".into()));
             }
+        }
+        Ok(())
+    }
+
+    /// A service endorses a service that was in force before it, or itself.
+    fn endorsement(&self, map: &MapWrites<'_>) -> Check1<()> {
+        let fail = |reason: &str| Err((Check::Service, format!("the endorsement of a service {reason}")));
+        let value: IdentityEndorsement = governance::parse(IDENTITY_ENDORSEMENT, single(map)?).map_err(value_error)?;
+        let message = CoseSign1::parse(&value.endorsement).map_err(|error| (Check::Service, error.to_string()))?;
+        let Some(service) = &self.state.service else { return fail("comes before the service") };
+        if value.endorsing_key != service.key.spki() {
+            return fail("is not by the service in force");
+        }
+        if !message.verifies_payload(&service.key) {
+            return fail("does not hold");
+        }
+        let endorsed = message.payload().unwrap_or_default();
+        if !self.state.known_services.iter().any(|key| key.spki() == endorsed) {
+            return fail("is about a service that was never in force");
         }
         Ok(())
     }

@@ -71,6 +71,12 @@ pub enum LedgerError {
         /// Where.
         txid: TxId,
     },
+    /// The ledger is damaged before its last signature.
+    #[error("the ledger does not verify: {problem}. Recover from another copy, or from this one without the damaged chunk and all after it")]
+    Unverified {
+        /// The first problem.
+        problem: String,
+    },
     /// The map belongs to the ledger itself.
     #[error("map {map:?} belongs to the ledger itself; use another name")]
     Reserved {

@@ -6,6 +6,8 @@ use zeroize::Zeroizing;
 use super::LedgerError;
 use crate::{
     crypto::{Certificate, Curve, LedgerSecret, PrivateKey, node_certificate, service_certificate},
+    format::WriteSet,
+    governance::{NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, json},
     verify::Secrets,
 };
 
@@ -56,6 +58,13 @@ impl Identity {
         let node_cert = node_certificate(node.public(), &service, unix_seconds)?;
         let node_id = node.public().id();
         Ok(Self { service, service_cert, node, node_cert, node_id })
+    }
+
+    /// Adds the writes that make the node known and trusted.
+    pub(super) fn trust_node(&self, writes: &mut WriteSet) {
+        let node = self.node_id.as_bytes();
+        writes.put(NODES_INFO, node, json(&NodeInfo { cert: None, status: NodeStatus::Trusted }));
+        writes.put(NODE_CERTIFICATES, node, self.node_cert.as_bytes());
     }
 
     /// Writes the key files. Existing ones are replaced, each in one step.

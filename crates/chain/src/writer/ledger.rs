@@ -8,10 +8,11 @@ use std::{
 use ledger_fs::File;
 
 use super::{
-    Engine, Home, LedgerError, Prepared, Settings,
+    Engine, Home, LedgerError, Prepared, Recovery, Settings,
     queue::{Queue, Reply, Work},
 };
 use crate::{
+    crypto::Curve,
     format::{Digest, TxId, WriteSet},
     store::Recovered,
 };
@@ -105,6 +106,37 @@ impl Ledger {
             engine.pending_sync().run()?;
         }
         Self::start(engine, recovered, settings, lock)
+    }
+
+    /// Recovers a ledger whose keys are lost and opens it: see [`Engine::recover`].
+    ///
+    /// # Errors
+    /// As [`Engine::recover`].
+    pub fn recover_in(home: &Home, settings: Settings) -> Result<(Self, Recovery), LedgerError> {
+        let lock = home.lock()?;
+        let (engine, recovery) = Engine::recover(home, &settings)?;
+        Ok((Self::start(engine, Recovered::default(), settings, lock)?, recovery))
+    }
+
+    /// Gives the node a new key: see [`Engine::rotate_node_key`].
+    ///
+    /// # Errors
+    /// As [`Engine::rotate_node_key`].
+    pub fn rotate_node_key(&self, home: &Home, curve: Curve) -> Result<TxId, LedgerError> {
+        let mut engine = lock(&self.shared.engine);
+        let signature = engine.rotate_node_key(home, curve)?;
+        engine.commit(signature.seqno)?;
+        Ok(signature)
+    }
+
+    /// Encrypts private maps with a new secret from now on: see [`Engine::rotate_ledger_secret`].
+    ///
+    /// # Errors
+    /// As [`Engine::rotate_ledger_secret`], and those of [`sign`](Self::sign).
+    pub fn rotate_ledger_secret(&self, home: &Home) -> Result<TxId, LedgerError> {
+        let txid = lock(&self.shared.engine).rotate_ledger_secret(home)?;
+        self.sign()?;
+        Ok(txid)
     }
 
     fn start(engine: Engine, recovered: Recovered, settings: Settings, lock: Box<dyn File>) -> Result<Self, LedgerError> {

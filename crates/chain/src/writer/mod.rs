@@ -46,7 +46,7 @@ mod prepared;
 mod queue;
 mod settings;
 
-pub use engine::Engine;
+pub use engine::{Engine, Recovery};
 pub use error::LedgerError;
 pub use home::Home;
 pub use keys::{Identity, load_secrets};

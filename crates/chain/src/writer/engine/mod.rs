@@ -1,3 +1,8 @@
+mod identity;
+mod recover;
+
+pub use recover::Recovery;
+
 use std::{
     collections::VecDeque,
     path::Path,
@@ -15,8 +20,7 @@ use crate::{
         encode_entry,
     },
     governance::{
-        self, COSE_SIGNATURES, NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, RawSignature, SERVICE_INFO,
-        SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
+        self, COSE_SIGNATURES, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
     },
     merkle::{Peaks, Tree},
     store::{ChunkStore, PendingSync, Recovered, StoreError},
@@ -102,7 +106,7 @@ impl Engine {
         };
         let mut writes = WriteSet::new();
         writes.put(SERVICE_INFO, SINGLE_KEY, json(&info));
-        self.trust_node(&mut writes);
+        self.identity.trust_node(&mut writes);
         self.propose_internal(&writes)?;
         self.sign(false)?;
         info.status = ServiceStatus::Open;
@@ -111,12 +115,6 @@ impl Engine {
         self.propose_internal(&writes)?;
         self.sign(false)?;
         Ok(())
-    }
-
-    fn trust_node(&self, writes: &mut WriteSet) {
-        let node = self.identity.node_id.as_bytes();
-        writes.put(NODES_INFO, node, json(&NodeInfo { cert: None, status: NodeStatus::Trusted }));
-        writes.put(NODE_CERTIFICATES, node, self.identity.node_cert.as_bytes());
     }
 
     /// Opens an existing ledger for writing. Costs the entries since the last signature, whatever the length of the ledger.
