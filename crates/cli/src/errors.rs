@@ -132,6 +132,15 @@ pub(crate) enum Failure {
     /// A command of the journal failed: said on standard error, and by the exit code.
     #[error("exit code {0}")]
     Journal(u8),
+    /// Something went wrong with a chunk ledger.
+    #[error(transparent)]
+    Chain(Box<dyn Error + Send + Sync>),
+    /// A chunk ledger does not verify; the report says why.
+    #[error("{0}")]
+    NotVerified(&'static str),
+    /// Two chunk ledgers differ.
+    #[error("{0}")]
+    Differs(String),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,

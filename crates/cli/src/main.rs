@@ -19,6 +19,7 @@
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
+//! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
 //! | `journal` | the commands of the journal, which are those of `burn state` |
 //! | `quickstart` | the tour |
@@ -38,6 +39,7 @@
 
 mod anywhere;
 mod args;
+mod chain;
 mod config;
 mod connect;
 mod console;
