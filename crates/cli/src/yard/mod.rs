@@ -1,7 +1,10 @@
 //! `ledger yard …`: services over data files.
 
+mod composite;
+mod doctor;
 mod list;
 mod logs;
+mod proxy;
 mod start;
 mod stop;
 
@@ -38,6 +41,12 @@ pub(crate) enum YardCommand {
     Restart(stop::RestartArgs),
     /// Stop every service of a ledger home; with --clean remove its sessions too
     Kill(stop::KillArgs),
+    /// Write files for a reverse proxy, made from the ledger
+    ProxyConf(proxy::ProxyArgs),
+    /// Print SQL that attaches many databases to one connection
+    Cc(composite::CompositeArgs),
+    /// Say whether everything is there that a yard needs
+    Doctor(doctor::DoctorArgs),
     /// Run as the keeper of one service (started by the yard, not by hand)
     #[command(hide = true)]
     Keeper,
@@ -132,6 +141,9 @@ pub(crate) fn run(command: YardCommand, console: &mut Console<'_>) -> Result<(),
         YardCommand::Stop(args) => stop::stop(&args, console),
         YardCommand::Restart(args) => stop::restart(&args, console),
         YardCommand::Kill(args) => stop::kill(&args, console),
+        YardCommand::ProxyConf(args) => proxy::run(&args, console),
+        YardCommand::Cc(args) => composite::run(&args, console),
+        YardCommand::Doctor(args) => doctor::run(&args, console),
         YardCommand::Keeper => Ok(keeper::run().map_err(YardFailure::from)?),
     }
 }

@@ -150,8 +150,11 @@ impl Home {
         &self.dir
     }
 
-    /// What the marker says, if there is one.
-    pub(crate) fn marker(&self) -> Result<Option<String>, HomeError> {
+    /// What the marker says; a ledger of the original program has none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn marker(&self) -> Result<Option<String>, HomeError> {
         match read_all(&*self.dir, Path::new(".yard"), 100) {
             Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
