@@ -5,11 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
@@ -54,13 +55,19 @@ impl Admitted {
         self.call.kind
     }
 
-    /// Carries it out, in a time that is bounded. A panic fails it alone.
+    /// Carries it out, in the time that its client grants it and the daemon grants all. A panic fails it alone.
     ///
     /// # Errors
     /// The status to answer with if there is no other answer.
-    pub(crate) async fn carry_out<F: Future>(&self, work: F) -> Result<F::Output, Status> {
+    pub(crate) async fn carry_out<F: Future>(
+        &self,
+        limit: Option<Duration>,
+        work: F,
+    ) -> Result<F::Output, Status> {
         let work = AssertUnwindSafe(work).catch_unwind();
-        match tokio::time::timeout(MAX_CALL_TIME, work).await {
+        // Measured from the beginning, so that it ends before the transport's own limit, which would say `CANCELLED`.
+        let deadline = self.begin + limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
+        match tokio::time::timeout_at(deadline, work).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(_)) => {
                 let rpc = self.call.name;

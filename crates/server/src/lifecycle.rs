@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::sync::watch;
@@ -194,6 +196,7 @@ impl Server {
             listener.accept(protocol, self.admission.clone(), certificates, Timing::DEFAULT, stopping)
         };
         let incoming = accept(self.listener, Protocol::Grpc, certificates.clone());
+        let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
         let until_stop = || {
             let mut stopping = self.context.stopping.clone();

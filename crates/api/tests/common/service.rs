@@ -13,8 +13,8 @@ use ledger_api::proto::ledger_streaming_server::LedgerStreaming;
 use ledger_api::proto::*;
 use ledger_api::status::{RequestError, request_to_append_error, to_append_error, to_status};
 use ledger_streams::{
-    EntryId, Health, InvalidCursor, MemoryStore, Position, Read, RenameStream, Search, Store, StoreError,
-    Subscribe,
+    EntryId, Filter, Health, InvalidCursor, MemoryStore, Position, Read, RenameStream, Search, Store,
+    StoreError, Subscribe,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -232,7 +232,7 @@ impl LedgerStreaming for Service {
         let (messages, pushed) = mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok(Some(event)) = subscription.next().await {
-                for message in subscribe_responses(vec![event], &mut at) {
+                for message in subscribe_responses(vec![event], &Filter::default(), &mut at) {
                     if messages.send(Ok(message)).await.is_err() {
                         return;
                     }

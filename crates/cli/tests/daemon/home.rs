@@ -96,6 +96,44 @@ impl Drop for Home {
     }
 }
 
+/// A daemon that commands on streams talk to.
+pub(crate) struct Wire {
+    pub(crate) home: Home,
+    pub(crate) address: String,
+}
+
+impl Wire {
+    pub(crate) fn start() -> Self {
+        let home = Home::new();
+        home.start();
+        Self { address: home.address(), home }
+    }
+
+    pub(crate) fn with_address<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["stream"], arguments, &["--addr", &self.address]].concat()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.home.run(&self.with_address(arguments))
+    }
+
+    /// Runs what must succeed without a remark; answers standard output.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments:?}");
+        run.out
+    }
+
+    /// Runs what must fail without printing results; answers standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{arguments:?}: {}", run.err);
+        run.err
+    }
+}
+
 pub(crate) fn finished(command: &mut Command) -> Run {
     let output = command.output().unwrap();
     Run {

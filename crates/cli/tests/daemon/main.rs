@@ -8,3 +8,4 @@ mod kill;
 mod recovery;
 mod settings;
 mod wire;
+mod words;

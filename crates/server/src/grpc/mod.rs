@@ -6,6 +6,8 @@ mod maintain;
 mod read;
 mod session;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;

@@ -7,6 +7,7 @@
 //! | `event: caught_up` `id: 8` `data: {}` | everything there was has been delivered |
 //! | `event: behind` `id: 8` `data: {"atLeast":"9"}` | the client is slower than the writers |
 //! | `event: end` `data: {"code":14,…}` | the daemon ends the stream, and why |
+//! | `id: 9` | the subscription has passed entries that do not meet its conditions |
 //! | `: heartbeat` | nothing has happened for 15 seconds |
 //!
 //! Every block says where the subscription stands, so whoever is cut off goes on with the last id it has seen, as
@@ -62,8 +63,11 @@ fn push(message: SubscribeResponse, text: &mut Vec<u8>) -> Result<(), Status> {
     let position = message.position;
     match message.event {
         Some(Event::Entries(batch)) => {
-            for entry in batch.entries {
-                push_entry(&entry, text)?;
+            for entry in &batch.entries {
+                push_entry(entry, text)?;
+            }
+            if batch.entries.last().is_some_and(|last| last.id != position) {
+                push_position(&position, text);
             }
         }
         Some(Event::Damaged(record)) => {
@@ -80,10 +84,14 @@ fn push(message: SubscribeResponse, text: &mut Vec<u8>) -> Result<(), Status> {
             text.extend_from_slice(format!("{{\"atLeast\":\"{}\"}}\n\n", behind.at_least).as_bytes());
         }
         Some(Event::Heartbeat(_)) => text.extend_from_slice(b": heartbeat\n\n"),
-        // An id without data is no event, and yet where to go on.
-        None => text.extend_from_slice(format!("id: {}\n\n", event_id(&position)).as_bytes()),
+        None => push_position(&position, text),
     }
     Ok(())
+}
+
+/// An id without data is no event, and yet where to go on.
+fn push_position(position: &str, text: &mut Vec<u8>) {
+    text.extend_from_slice(format!("id: {}\n\n", event_id(position)).as_bytes());
 }
 
 fn push_entry(entry: &Entry, text: &mut Vec<u8>) -> Result<(), Status> {
@@ -136,6 +144,8 @@ mod tests {
         assert_eq!(text("8", Some(Event::Damaged(damaged))), expected);
         assert_eq!(text("8", Some(Event::Heartbeat(Heartbeat {}))), ": heartbeat\n\n");
         assert_eq!(text("8", None), "id: 8\n\n");
+        let batch = text("9", Some(Event::Entries(EntryBatch { entries: vec![entry("7")] })));
+        assert!(batch.ends_with("}\n\nid: 9\n\n"), "{batch}");
         let end = chunk(Err(Status::unavailable("stopping")));
         assert_eq!(
             &end[..],

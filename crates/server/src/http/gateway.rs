@@ -80,7 +80,7 @@ impl Gateway {
         let head = Head::of(&parts)?;
         // Before a byte of the body is read: a stranger costs no more than a header.
         let mut admitted = self.guard.let_in(head.call.guarded_as(), &head.metadata, &parts.extensions)?;
-        let answer = admitted.carry_out(self.answer_admitted(&admitted, head, body)).await;
+        let answer = admitted.carry_out(head.timeout, self.answer_admitted(&admitted, head, body)).await;
         match answer.unwrap_or_else(|status| Err(status.into())) {
             Ok(Answer::Whole(response)) => {
                 admitted.ends(Code::Ok);
@@ -102,20 +102,13 @@ impl Gateway {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let envelope = Envelope { metadata: head.metadata.clone(), caller: admitted.caller() };
-        let timeout = head.timeout;
         let (body, _place) = if head.has_body { self.read_body(body).await? } else { (Bytes::new(), None) };
         let message = head.message(&body)?;
         drop(body);
-        let answer = async {
-            let _turn = self.requests.acquire().await;
-            self.carry_out(message, envelope).await
-        };
-        match timeout {
-            None => answer.await,
-            Some(timeout) => tokio::time::timeout(timeout, answer)
-                .await
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded("deadline exceeded").into())),
-        }
+        // Probes do not stand in a queue: they tell whether there is one.
+        let is_probe = matches!(message, Message::Live | Message::Ready);
+        let _turn = if is_probe { None } else { self.requests.acquire().await.ok() };
+        self.carry_out(message, envelope).await
     }
 
     /// The body, bounded in size and time; and its place among the others.

@@ -11,6 +11,7 @@ use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 use serde_json::{Map, Value, json};
 
+use super::query::OPTIONS;
 use super::routes::{Call, ROUTES, Route};
 
 static DOCUMENT: LazyLock<Bytes> = LazyLock::new(|| build().to_string().into());
@@ -136,17 +137,27 @@ impl Protocol<'_> {
         let text = || json!({ "type": "string" });
         match call {
             Call::ListStreamIDs => self.fields("ListStreamIDsRequest", ""),
-            Call::Read => self.fields("ReadOptions", "options."),
+            Call::Read => self.fields("ReadOptions", OPTIONS),
             Call::Subscribe => {
                 let from = json!({ "type": "string", "enum": ["start", "now"], "default": "start" });
-                vec![
+                let mut parameters = vec![
                     parameter("after", text(), "Behind this id, which need not exist."),
                     parameter("from", from, "Where to begin if `after` is not given."),
                     json!({
                         "name": "Last-Event-ID", "in": "header", "schema": text(),
                         "description": "Where the client was cut off; wins over the query.",
                     }),
-                ]
+                ];
+                let names_a_page = |parameter: &Value| {
+                    let name = parameter
+                        .get("name")
+                        .and_then(Value::as_str)
+                        .and_then(|name| name.strip_prefix(OPTIONS));
+                    matches!(name, Some("after" | "limit" | "desc" | "max_bytes"))
+                };
+                let conditions = self.fields("ReadOptions", OPTIONS).into_iter();
+                parameters.extend(conditions.filter(|parameter| !names_a_page(parameter)));
+                parameters
             }
             _ => Vec::new(),
         }

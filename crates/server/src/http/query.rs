@@ -10,7 +10,7 @@ use tonic::Status;
 use super::escapes;
 
 /// What stands before the fields of [`ReadOptions`].
-const OPTIONS: &str = "options.";
+pub(super) const OPTIONS: &str = "options.";
 
 /// The parameters of a request, in order.
 #[derive(Debug, Default)]
@@ -51,10 +51,11 @@ impl Query {
         Ok(fields.is_any.then_some(fields.options))
     }
 
-    /// Where a subscription begins: `after=ID`, or `from=start` or `from=now`.
+    /// Where a subscription begins, `after=ID`, or `from=start` or `from=now`; and its conditions, as of a read.
     pub(super) fn into_subscription(self) -> Result<SubscribeRequest, Status> {
         let mut request = SubscribeRequest::default();
         let mut seen = Seen::default();
+        let mut fields = Fields::default();
         for (name, value) in self.0 {
             match name.as_str() {
                 "after" => request.after = seen.once("after", value)?,
@@ -65,9 +66,14 @@ impl Query {
                         return Err(unparsable("from", &format!("expected start or now, found {other:?}")));
                     }
                 }),
-                _ => {}
+                name => {
+                    if let Some(field) = name.strip_prefix(OPTIONS) {
+                        fields.set(field, value)?;
+                    }
+                }
             }
         }
+        request.options = fields.is_any.then_some(fields.options);
         Ok(request)
     }
 }
@@ -230,6 +236,7 @@ mod tests {
         assert_eq!(parse("").unwrap().position(), Position::Start);
         assert_eq!(parse("from=now").unwrap().position(), Position::Now);
         assert_eq!(parse("after=7&from=start").unwrap().after, "7");
+        assert_eq!(parse("options.tag=t").unwrap().options.unwrap().tag, "t");
         assert!(parse("from=7").unwrap_err().message().contains("start or now"));
     }
 }

@@ -1,8 +1,8 @@
 //! A real daemon on loopback, spoken to by generated clients.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "for tests")]
-mod authority;
 mod calls;
+mod certificates;
 mod errors;
 mod hostile;
 mod keys;

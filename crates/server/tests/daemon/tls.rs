@@ -2,18 +2,11 @@
 
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Identity};
 
-use crate::authority::Authority;
+use crate::certificates::Authority;
 use crate::support::*;
 
-fn folder(authority: &Authority, is_mutual: bool) -> Folder {
-    folder_with(authority, authority.issue(), is_mutual)
-}
-
-fn folder_with(authority: &Authority, served: (String, String), is_mutual: bool) -> Folder {
-    let folder = Folder::new("");
-    let ca = if is_mutual { ", ca: ca.pem" } else { "" };
-    folder.configure(&authority.settings(&folder, served, ca));
-    folder
+fn tonic_identity(identity: ledger_api::Identity) -> Identity {
+    Identity::from_pem(identity.certificate, identity.private_key)
 }
 
 async fn connect(daemon: &Daemon, tls: ClientTlsConfig) -> Result<Channel, String> {
@@ -31,7 +24,7 @@ async fn read_over(daemon: &Daemon, tls: ClientTlsConfig) -> Result<(), String> 
 #[tokio::test]
 async fn tls_serves_those_who_trust_it_and_nobody_in_clear() {
     let authority = Authority::new();
-    let daemon = folder(&authority, false).start().await;
+    let daemon = authority.folder("", false).start().await;
     let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     read_over(&daemon, trusting).await.unwrap();
     let other = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(Authority::new().pem()));
@@ -43,27 +36,26 @@ async fn tls_serves_those_who_trust_it_and_nobody_in_clear() {
 #[tokio::test]
 async fn mutual_tls_wants_a_certificate_of_its_authority() {
     let authority = Authority::new();
-    let daemon = folder(&authority, true).start().await;
+    let daemon = authority.folder("", true).start().await;
     let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
-    let (cert, key) = authority.issue();
-    read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await.unwrap();
+    read_over(&daemon, trusting().identity(tonic_identity(authority.issue()))).await.unwrap();
     assert!(read_over(&daemon, trusting()).await.is_err());
-    let (cert, key) = Authority::new().issue();
-    assert!(read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await.is_err());
+    let stranger = Authority::new().issue();
+    assert!(read_over(&daemon, trusting().identity(tonic_identity(stranger))).await.is_err());
 }
 
 #[tokio::test]
 async fn a_client_certificate_has_to_be_in_its_time() {
     let authority = Authority::new();
-    let daemon = folder(&authority, true).start().await;
+    let daemon = authority.folder("", true).start().await;
     let trusting = || ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     for (from_year, to_year) in [(1975, 2000), (3000, 4000)] {
-        let (cert, key) = authority.issue_for("client", from_year, to_year);
-        let refused = read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await;
+        let client = authority.issue_for("client", from_year, to_year);
+        let refused = read_over(&daemon, trusting().identity(tonic_identity(client))).await;
         assert!(refused.is_err(), "{from_year} to {to_year}");
     }
-    let (cert, key) = authority.issue_for("client", 1975, 4000);
-    read_over(&daemon, trusting().identity(Identity::from_pem(cert, key))).await.unwrap();
+    let client = authority.issue_for("client", 1975, 4000);
+    read_over(&daemon, trusting().identity(tonic_identity(client))).await.unwrap();
 }
 
 #[tokio::test]
@@ -73,7 +65,7 @@ async fn a_daemon_whose_certificate_is_not_in_its_time_or_for_another_name_serve
         [("localhost", 1975, 2000), ("localhost", 3000, 4000), ("elsewhere", 1975, 4000)]
     {
         let served = authority.issue_for(name, from_year, to_year);
-        let daemon = folder_with(&authority, served, false).start().await;
+        let daemon = authority.folder_with(&served, "", false).start().await;
         let trusting = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
         let error = read_over(&daemon, trusting).await.unwrap_err();
         assert!(error.to_lowercase().contains("certificate"), "{name} {from_year}: {error}");
@@ -83,19 +75,13 @@ async fn a_daemon_whose_certificate_is_not_in_its_time_or_for_another_name_serve
 #[tokio::test]
 async fn on_a_reload_new_connections_need_a_certificate_of_the_new_authority_and_old_ones_go_on() {
     let (old, new) = (Authority::new(), Authority::new());
-    let daemon = folder(&old, true).start().await;
-    let identity = |authority: &Authority| {
-        let (cert, key) = authority.issue();
-        Identity::from_pem(cert, key)
-    };
+    let daemon = old.folder("", true).start().await;
+    let identity = |authority: &Authority| tonic_identity(authority.issue());
     let trusting =
         |authority: &Authority| ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority.pem()));
     let mut before = Service::new(connect(&daemon, trusting(&old).identity(identity(&old))).await.unwrap());
     before.append(to(append("s", ["a"]))).await.unwrap();
-    let (cert, key) = new.issue();
-    for (name, pem) in [("cert.pem", &cert), ("key.pem", &key), ("ca.pem", &new.pem())] {
-        std::fs::write(daemon.folder.path().join(name), pem).unwrap();
-    }
+    new.write_files(&new.issue(), daemon.folder.path());
     daemon.handle.reload(&daemon.folder.overrides()).unwrap();
     read_over(&daemon, trusting(&new).identity(identity(&new))).await.unwrap();
     assert!(
@@ -112,7 +98,7 @@ async fn on_a_reload_new_connections_need_a_certificate_of_the_new_authority_and
 
 #[tokio::test]
 async fn certificates_that_cannot_be_used_are_named_at_the_start() {
-    let folder = folder(&Authority::new(), false);
+    let folder = Authority::new().folder("", false);
     std::fs::write(folder.path().join("key.pem"), "no key").unwrap();
     let error = folder.bind().await.err().unwrap().to_string();
     assert!(error.contains("tls.key"), "{error}");

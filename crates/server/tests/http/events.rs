@@ -48,6 +48,23 @@ async fn the_data_of_an_event_is_the_json_of_a_read() {
 }
 
 #[tokio::test]
+async fn conditions_are_those_of_a_read_and_the_position_passes_the_others() {
+    let served = Served::start("").await;
+    let entries = r#"{"entries":[{"payload":"YQ==","tags":["x"],"metadata":{"env":"prod"}},{"payload":"Yg=="},
+        {"payload":"Yw==","tags":["x","y"]},{"payload":"ZA=="}]}"#;
+    served.curl("POST", "/v1/streams/s/entries").body(entries).run().await.ok();
+    let mut live = subscribe(&served, "?options.tag=x");
+    assert_eq!(live.entries(2).await, pairs(&[("1", "a"), ("3", "c")]));
+    assert_eq!(live.until("caught_up").await.id.as_deref(), Some("4"));
+    served.append("s", &["not this"]).await;
+    let passed = live.block().await.unwrap();
+    assert_eq!((passed.id.as_deref(), passed.event.as_str(), passed.data.as_str()), (Some("5"), "", ""));
+    let mut live = subscribe(&served, "?options.metadata_filters[env]=prod&options.all_tags=x");
+    assert_eq!(live.entries(1).await, pairs(&[("1", "a")]));
+    assert_eq!(live.until("caught_up").await.id.as_deref(), Some("5"));
+}
+
+#[tokio::test]
 async fn a_restart_of_the_daemon_loses_nothing_and_repeats_nothing() {
     let mut served = Served::start("").await;
     let mut received = Vec::new();

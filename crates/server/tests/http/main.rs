@@ -7,9 +7,10 @@
     clippy::panic,
     reason = "for tests"
 )]
-#[path = "../daemon/authority.rs"]
-mod authority;
 mod calls;
+#[path = "../daemon/certificates.rs"]
+#[allow(dead_code, reason = "shared with the other tests of the daemon")]
+mod certificates;
 mod curl;
 mod errors;
 mod events;
