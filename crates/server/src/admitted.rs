@@ -55,18 +55,18 @@ impl Admitted {
         self.call.kind
     }
 
-    /// Carries it out, in the time that its client grants it and the daemon grants all. A panic fails it alone.
+    /// Carries it out, in the time that its caller gives it, bounded. A panic fails it alone.
     ///
     /// # Errors
     /// The status to answer with if there is no other answer.
     pub(crate) async fn carry_out<F: Future>(
         &self,
-        limit: Option<Duration>,
+        time_limit: Option<Duration>,
         work: F,
     ) -> Result<F::Output, Status> {
         let work = AssertUnwindSafe(work).catch_unwind();
         // Measured from the beginning, so that it ends before the transport's own limit, which would say `CANCELLED`.
-        let deadline = self.begin + limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
+        let deadline = self.begin + time_limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
         match tokio::time::timeout_at(deadline, work).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(_)) => {

@@ -2,8 +2,8 @@
 //!
 //! | call | needs |
 //! |---|---|
-//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe` | the right to read, and the store |
-//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession` | the right to write, and the store |
+//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe`, `GetCursor`, `FindBySource` | the right to read, and the store |
+//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession`, `SetCursor` | the right to write, and the store |
 //! | `Trim`, `RenameStream` | the right to administer, and the store |
 //! | `/metrics` of the gateway | the right to read |
 //! | `Health`, reflection, `/openapi.json`, anything unknown | a key, if the daemon has any |
@@ -11,14 +11,12 @@
 //!
 //! A client with too much under way is told so (`RESOURCE_EXHAUSTED`), a call with one answer that takes too long ends
 //! (`DEADLINE_EXCEEDED`), every call is counted, and a panic fails its request alone (W36).
-//! A deadline that the client names (`grpc-timeout`) counts if it is shorter.
 
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use ledger_api::metadata::{API_KEY, STORE};
@@ -33,6 +31,7 @@ use crate::keys::{Identity, Keyring};
 use crate::limits::{Kind, Slot, Slots};
 use crate::listener::Peer;
 use crate::metrics::Metrics;
+use crate::time_limit::time_limit;
 
 /// Most calls of one client that stay open.
 const MAX_OPEN_CALLS_PER_CLIENT: usize = 4096;
@@ -80,7 +79,7 @@ impl Guard {
         match checked {
             Ok((caller, slot)) => Ok(Admitted::new(call, caller, slot, self.metrics.clone())),
             Err(status) => {
-                self.metrics.answered(call.name, status.code(), Duration::ZERO);
+                self.metrics.answered(call.name, status.code(), std::time::Duration::ZERO);
                 Err(status)
             }
         }
@@ -189,10 +188,11 @@ where
         if let Some(caller) = admitted.caller() {
             request.extensions_mut().insert(caller);
         }
-        let limit = time_limit(request.headers());
+        // One that cannot be read is the transport's to refuse.
+        let time_limit = time_limit(request.headers()).ok().flatten();
         let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = match admitted.carry_out(limit, answer).await {
+            let answer = match admitted.carry_out(time_limit, answer).await {
                 Ok(answer) => answer.map(too_large_as_clients_know_it)?,
                 Err(status) => status.into_http(),
             };
@@ -213,22 +213,6 @@ where
 /// The code of an answer, as far as its headers say: one that fails has it there, one that succeeds at its end.
 fn code_of<B>(answer: &Response<B>) -> Code {
     answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
-}
-
-/// How long the client will wait for an answer, as it says: at most eight digits and a unit.
-fn time_limit(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.saturating_mul(3600)),
-        "M" => Duration::from_secs(number.saturating_mul(60)),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,
@@ -267,28 +251,6 @@ mod tests {
         };
         assert_eq!(call("/panics").await.unwrap().headers()["grpc-status"], "13");
         assert!(call("/fine").await.unwrap().headers().get("grpc-status").is_none());
-    }
-
-    #[test]
-    fn deadlines_are_read_as_the_protocol_writes_them() {
-        for (text, limit) in [
-            ("2H", Some(Duration::from_secs(7200))),
-            ("3M", Some(Duration::from_secs(180))),
-            ("99999999S", Some(Duration::from_secs(99_999_999))),
-            ("5m", Some(Duration::from_millis(5))),
-            ("6u", Some(Duration::from_micros(6))),
-            ("0n", Some(Duration::ZERO)),
-            ("", None),
-            ("S", None),
-            ("5", None),
-            ("5x", None),
-            ("-5S", None),
-            ("999999999S", None),
-        ] {
-            let headers = [("grpc-timeout".parse().unwrap(), text.parse().unwrap())];
-            assert_eq!(time_limit(&headers.into_iter().collect()), limit, "{text:?}");
-        }
-        assert_eq!(time_limit(&HeaderMap::new()), None);
     }
 
     #[test]

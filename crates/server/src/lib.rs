@@ -28,7 +28,7 @@
 //! | `calls` | every call: what it needs, what it is counted as |
 //! | `admitted` | a call that has been let in, until its end |
 //! | `metrics` | what is counted, as Prometheus reads it |
-//! | `limits` | how much one client may have under way |
+//! | `limits`, `time_limit` | how much one client may have under way, and how long |
 //! | `grpc` | the calls, one file per group |
 //! | [`http`] | the HTTP gateway: JSON and server-sent events in front of the same calls |
 //! | `registry` | the stores of the database |
@@ -54,6 +54,7 @@ pub mod log;
 mod metrics;
 pub mod pid;
 mod registry;
+mod time_limit;
 
 pub use config::{Config, ConfigError, Loaded, Overrides};
 pub use daemon::{DaemonError, Place, log_path, run_daemon};

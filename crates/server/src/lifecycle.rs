@@ -311,6 +311,7 @@ fn router(
         .layer(guard)
         .add_service(calls.service())
         .add_service(calls.streaming())
+        .add_service(calls.consumers())
         .add_service(probes(context.clone()))
         // Some tools speak only the older version of reflection.
         .add_service(reflection().build_v1().map_err(failed)?)

@@ -2,19 +2,22 @@
 
 use crate::certificates::Authority;
 use crate::curl::{Answer, Served, with_gateway};
+use crate::support::Folder;
 
-async fn serve(authority: &Authority, is_mutual: bool) -> Served {
-    Served::from(authority.folder(&with_gateway(""), is_mutual)).await
+async fn serve(authority: &Authority, more: &str) -> Served {
+    let folder = Folder::new("");
+    folder.configure(&with_gateway(&authority.settings(&authority.issue(), folder.path(), more)));
+    Served::from(folder).await
 }
 
 impl Served {
     /// Writes what a client needs into the folder of the daemon; answers the flags of `curl` for it.
     fn identity(&self, name: &str, authority: &Authority) -> Vec<String> {
-        let identity = authority.issue();
+        let issued = authority.issue();
         let path =
             |kind: &str| self.daemon.folder.path().join(format!("{name}-{kind}.pem")).display().to_string();
-        std::fs::write(path("cert"), identity.certificate).unwrap();
-        std::fs::write(path("key"), identity.private_key).unwrap();
+        std::fs::write(path("cert"), issued.certificate).unwrap();
+        std::fs::write(path("key"), issued.private_key).unwrap();
         vec!["--cert".to_owned(), path("cert"), "--key".to_owned(), path("key")]
     }
 
@@ -32,7 +35,7 @@ impl Served {
 #[tokio::test]
 async fn with_a_certificate_the_gateway_serves_by_tls_alone() {
     let authority = Authority::new();
-    let served = serve(&authority, false).await;
+    let served = serve(&authority, "").await;
     served.ask(&authority, &[]).await.unwrap().ok();
     assert!(served.ask(&Authority::new(), &[]).await.is_none(), "it is not trusted");
     assert!(served.bare("GET", "/v1/health").try_run().await.is_none(), "not in clear");
@@ -41,7 +44,7 @@ async fn with_a_certificate_the_gateway_serves_by_tls_alone() {
 #[tokio::test]
 async fn mutual_tls_holds_on_the_gateway_too_and_certificates_can_be_replaced() {
     let (old, new) = (Authority::new(), Authority::new());
-    let served = serve(&old, true).await;
+    let served = serve(&old, ", ca: ca.pem").await;
     let (of_old, of_new) = (served.identity("old", &old), served.identity("new", &new));
     served.ask(&old, &of_old).await.unwrap().ok();
     assert!(served.ask(&old, &of_new).await.is_none());
@@ -55,10 +58,7 @@ async fn mutual_tls_holds_on_the_gateway_too_and_certificates_can_be_replaced() 
 
 #[tokio::test]
 async fn the_gateway_can_be_left_in_clear_beside_mutual_tls_as_in_the_original() {
-    let folder = Authority::new().folder(&with_gateway(""), true);
-    let settings = std::fs::read_to_string(folder.config()).unwrap().replace("tls: {", "tls: {http: false, ");
-    folder.configure(&settings);
-    let served = Served::from(folder).await;
+    let served = serve(&Authority::new(), ", ca: ca.pem, http: false").await;
     assert_eq!(served.append("s", &["a"]).await, ["1"]);
     served.bare("GET", "/v1/health").run().await.ok();
 }
