@@ -91,6 +91,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A command on services failed.
+    #[error(transparent)]
+    Yard(#[from] crate::yard::YardFailure),
     /// The configuration of the daemon cannot be used.
     #[error(transparent)]
     Config(#[from] ledger_server::ConfigError),

@@ -22,6 +22,7 @@
 //! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
 //! | `journal` | the commands of the journal, which are those of `burn state` |
+//! | `yard` | services over data files |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -59,6 +60,7 @@ mod store;
 mod stream;
 mod time;
 mod usage;
+mod yard;
 
 use std::process::ExitCode;
 
