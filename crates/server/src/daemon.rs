@@ -95,6 +95,7 @@ async fn serve(
     signals: &mut Signals,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), DaemonError> {
+    use_all_descriptors();
     let mut pid_file = PidFile::take(loaded.folder())?;
     warn_of_weaknesses(&loaded.config);
     let server = Server::bind(loaded).await?;
@@ -130,9 +131,18 @@ fn reload(handle: &Handle, overrides: &Overrides, log: &Log) {
     }
 }
 
+/// Connections and databases need descriptors, and the usual limit is for programs that wait with select(2).
+fn use_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(err = %error, "the limit of open files stays as it is");
+    }
+}
+
 fn warn_of_weaknesses(config: &Config) {
-    for (key, address) in config.addresses() {
-        let is_encrypted = config.tls_cert.is_some() && key == "listen";
+    for (key, address, has_tls) in config.addresses() {
+        let is_encrypted = config.tls_cert.is_some() && has_tls;
         if config.api_key.is_some() && !is_encrypted && !is_loopback(address) {
             tracing::warn!(key, address, "API keys cross the network unencrypted; set tls.cert and tls.key");
         }

@@ -1,4 +1,4 @@
-//! Who may call what: in front of every service, before a request is decoded (specification §5.6).
+//! Who may call what, and how much at once: in front of every service, before a request is decoded (specification §5.6).
 //!
 //! | call | needs |
 //! |---|---|
@@ -8,45 +8,67 @@
 //! | `Health`, reflection, anything unknown | a key, if the daemon has any |
 //! | `grpc.health.v1` | nothing: orchestrators have no key, and it tells them no more than up or down |
 //!
-//! It also contains panics: one request fails, the others do not notice (W36).
+//! A client with too much under way is told so (`RESOURCE_EXHAUSTED`), a call with one answer that takes too long ends
+//! (`DEADLINE_EXCEEDED`), every call is counted, and a panic fails its request alone (W36).
+//! A deadline that the client names (`grpc-timeout`) counts if it is shorter.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use ledger_api::metadata::{API_KEY, STORE};
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::keys::{Identity, Keyring, Right};
+use crate::calls::{Call, call_at};
+use crate::keys::{Identity, Keyring};
+use crate::limits::{Kind, Slot, Slots};
+use crate::listener::Peer;
+use crate::metrics::Metrics;
+use crate::open_call::OpenCall;
+
+/// How long a call with one answer may take, from its headers to its answer: whoever sends a request more slowly has no
+/// claim to the place that it takes.
+const MAX_CALL_TIME: Duration = Duration::from_secs(120);
+/// Most calls of one client that stay open.
+const MAX_OPEN_CALLS_PER_CLIENT: usize = 4096;
 
 /// Whoever makes the call; an extension of every request that has passed the guard.
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Arc<Identity>);
 
-/// Puts a [`Guarded`] in front of services.
+/// Puts a [`Guarded`] in front of services. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Guard {
     keys: watch::Receiver<Arc<Keyring>>,
+    metrics: Arc<Metrics>,
+    max_requests_per_client: usize,
+    /// What each key has under way. There are no more than keys, revoked ones included until the daemon stops.
+    of_keys: Arc<RwLock<HashMap<String, Arc<Slots>>>>,
 }
 
 impl Guard {
     /// A guard that goes by the latest keys.
-    pub(crate) fn new(keys: watch::Receiver<Arc<Keyring>>) -> Self {
-        Self { keys }
+    pub(crate) fn new(
+        keys: watch::Receiver<Arc<Keyring>>,
+        metrics: Arc<Metrics>,
+        max_requests_per_client: usize,
+    ) -> Self {
+        Self { keys, metrics, max_requests_per_client, of_keys: Arc::default() }
     }
 
-    /// Who makes a call, if they may; `None` for those that anybody may make. `path` is that of the call over gRPC,
-    /// `headers` hold its metadata: every face of the daemon asks here.
+    /// Lets a call through, or not; answers who makes it, unless nobody asks.
     ///
     /// # Errors
-    /// The status to answer with.
+    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`.
     pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
@@ -62,12 +84,95 @@ impl Guard {
                 )));
             }
         }
-        match right_for(path) {
+        match call_at(path).needs {
             Some(right) if !identity.rights.contains(&right) => {
                 let message = format!("access denied: this API key has no right to {}", right.name());
                 Err(Status::permission_denied(message))
             }
             _ => Ok(Some(Caller(identity))),
+        }
+    }
+
+    /// Room for one more call of a client.
+    ///
+    /// # Errors
+    /// `RESOURCE_EXHAUSTED`.
+    pub(crate) fn make_room(
+        &self,
+        call: &Call,
+        caller: Option<&Caller>,
+        extensions: &Extensions,
+    ) -> Result<Slot, Status> {
+        let slots = match caller {
+            Some(Caller(identity)) if !identity.is_anonymous() => self.slots_of_key(&identity.name),
+            _ => extensions.get::<Peer>().map(|peer| peer.slots.clone()).unwrap_or_default(),
+        };
+        let (limit, what) = match call.kind {
+            Kind::Request => (self.max_requests_per_client, "requests under way"),
+            Kind::Stream => (MAX_OPEN_CALLS_PER_CLIENT, "calls open"),
+        };
+        slots.take(call.kind, limit).ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "this client has {limit} {what}, which is the limit; nothing was done: wait for answers, then try again"
+            ))
+        })
+    }
+
+    fn slots_of_key(&self, name: &str) -> Arc<Slots> {
+        if let Some(slots) = self.of_keys.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return slots.clone();
+        }
+        self.of_keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name.to_owned())
+            .or_default()
+            .clone()
+    }
+
+    /// What a call is refused with, or its caller and its place.
+    ///
+    /// `path` is that of the call over gRPC, `metadata` holds what its headers would: every face of the daemon asks here.
+    ///
+    /// # Errors
+    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`.
+    pub(crate) fn check(
+        &self,
+        path: &str,
+        metadata: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<(Option<Caller>, Slot), Status> {
+        let caller = self.admit(path, metadata)?;
+        let slot = self.make_room(call_at(path), caller.as_ref(), extensions)?;
+        Ok((caller, slot))
+    }
+
+    /// What a call comes to, if it ends in time and without a panic. The time is measured from here.
+    ///
+    /// # Errors
+    /// `DEADLINE_EXCEEDED`, `INTERNAL`.
+    pub(crate) fn contain<F: Future>(
+        &self,
+        call: &'static Call,
+        time_limit: Option<Duration>,
+        answer: F,
+    ) -> impl Future<Output = Result<F::Output, Status>> + use<F> {
+        let time_limit = time_limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
+        let answer = tokio::time::timeout(time_limit, AssertUnwindSafe(answer).catch_unwind());
+        let metrics = self.metrics.clone();
+        async move {
+            match answer.await {
+                Ok(Ok(answer)) => Ok(answer),
+                Ok(Err(_)) => {
+                    tracing::error!(
+                        rpc = call.name,
+                        "a request failed by a fault of the program; it alone was ended"
+                    );
+                    metrics.panicked();
+                    Err(Status::internal("internal error: the daemon has a fault; its log says more"))
+                }
+                Err(_) => Err(Status::deadline_exceeded("deadline exceeded")),
+            }
         }
     }
 }
@@ -76,19 +181,6 @@ impl Guard {
 pub(crate) fn unauthenticated() -> Status {
     // The text of the original: its clients may look for it.
     Status::unauthenticated("authentication failed: rpc error: code = Unauthenticated desc = invalid api key")
-}
-
-/// The right that a call needs; `None` for those that touch no entries.
-fn right_for(path: &str) -> Option<Right> {
-    let call = path.strip_prefix("/ledger.v1.LedgerService/");
-    let call = call.or_else(|| path.strip_prefix("/ledger.v1.LedgerStreaming/"))?;
-    match call {
-        "Read" | "Count" | "Stat" | "ListStreamIDs" | "Search" | "Subscribe" => Some(Right::Read),
-        "Append" | "SetTags" | "SetAnnotations" | "AppendSession" => Some(Right::Write),
-        "Health" => None,
-        // Trim and RenameStream; whatever is added later is for administrators until it has a line above.
-        _ => Some(Right::Admin),
-    }
 }
 
 impl<S> Layer<S> for Guard {
@@ -120,28 +212,58 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.guard.admit(request.uri().path(), request.headers()) {
-            Ok(Some(caller)) => {
-                request.extensions_mut().insert(caller);
-            }
-            Ok(None) => {}
-            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
+        let begin = Instant::now();
+        let call = call_at(request.uri().path());
+        let metrics = self.guard.metrics.clone();
+        let (caller, slot) =
+            match self.guard.check(request.uri().path(), request.headers(), request.extensions()) {
+                Ok(admitted) => admitted,
+                Err(status) => {
+                    metrics.answered(call.name, status.code(), begin.elapsed());
+                    return Box::pin(std::future::ready(Ok(status.into_http())));
+                }
+            };
+        if let Some(caller) = caller {
+            request.extensions_mut().insert(caller);
         }
-        let answer = contain(self.inner.call(request));
+        let time_limit = time_limit(request.headers());
+        // Begins before the transport's own, which would say `CANCELLED`.
+        let answer = self.guard.contain(call, time_limit, self.inner.call(request));
         Box::pin(async move {
-            match answer.await {
-                Ok(answer) => answer.map(too_large_as_clients_know_it),
-                Err(fault) => Ok(fault.into_http()),
-            }
+            let answer = match answer.await {
+                Ok(answer) => answer.map(too_large_as_clients_know_it)?,
+                Err(status) => status.into_http(),
+            };
+            let code = code_of(&answer);
+            Ok(match (call.kind, code) {
+                (Kind::Stream, Code::Ok) => OpenCall::wrap(answer, call.name, metrics, slot),
+                _ => {
+                    metrics.answered(call.name, code, begin.elapsed());
+                    answer
+                }
+            })
         })
     }
 }
 
-/// The end of a future, or the status to answer with if it panics.
-pub(crate) async fn contain<F: Future>(future: F) -> Result<F::Output, Status> {
-    AssertUnwindSafe(future).catch_unwind().await.map_err(|_| {
-        tracing::error!("a request failed by a fault of the program; it alone was ended");
-        Status::internal("internal error: the daemon has a fault; its log says more")
+/// The code of an answer, as far as its headers say: one that fails has it there, one that succeeds at its end.
+fn code_of<B>(answer: &Response<B>) -> Code {
+    answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
+}
+
+/// How long the client will wait for an answer, as it says: at most eight digits and a unit.
+pub(crate) fn time_limit(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
+    Some(match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
     })
 }
 
@@ -161,6 +283,8 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
+    use crate::keys::Right;
+    use crate::listener::Admission;
     use crate::{Config, KeyFile};
 
     #[tokio::test]
@@ -172,12 +296,35 @@ mod tests {
             assert!(request.uri().path() != "/panics", "on purpose");
             Ok::<_, Infallible>(Response::new(Body::default()))
         };
-        let service = Guard::new(keys).layer(service_fn(answer));
+        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let service = Guard::new(keys, metrics, 1).layer(service_fn(answer));
         let call = |path: &'static str| {
             service.clone().oneshot(Request::builder().uri(path).body(Body::default()).unwrap())
         };
         assert_eq!(call("/panics").await.unwrap().headers()["grpc-status"], "13");
         assert!(call("/fine").await.unwrap().headers().get("grpc-status").is_none());
+    }
+
+    #[test]
+    fn deadlines_are_read_as_the_protocol_writes_them() {
+        for (text, limit) in [
+            ("2H", Some(Duration::from_secs(7200))),
+            ("3M", Some(Duration::from_secs(180))),
+            ("99999999S", Some(Duration::from_secs(99_999_999))),
+            ("5m", Some(Duration::from_millis(5))),
+            ("6u", Some(Duration::from_micros(6))),
+            ("0n", Some(Duration::ZERO)),
+            ("", None),
+            ("S", None),
+            ("5", None),
+            ("5x", None),
+            ("-5S", None),
+            ("999999999S", None),
+        ] {
+            let headers = [("grpc-timeout".parse().unwrap(), text.parse().unwrap())];
+            assert_eq!(time_limit(&headers.into_iter().collect()), limit, "{text:?}");
+        }
+        assert_eq!(time_limit(&HeaderMap::new()), None);
     }
 
     #[test]
@@ -192,7 +339,8 @@ mod tests {
             keys.push((right, key.unwrap()));
         }
         let keyring = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
-        let guard = Guard::new(watch::channel(Arc::new(keyring)).1);
+        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let guard = Guard::new(watch::channel(Arc::new(keyring)).1, metrics, 1);
         let admit = |path: &str, key: &str, store: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(API_KEY, key.parse().unwrap());
@@ -216,11 +364,11 @@ mod tests {
         ] {
             let path = format!("/ledger.v1.{call}");
             for (right, key) in &keys {
-                let expected = if *right == needed { Ok(()) } else { Err(tonic::Code::PermissionDenied) };
+                let expected = if *right == needed { Ok(()) } else { Err(Code::PermissionDenied) };
                 assert_eq!(admit(&path, key, "orders"), expected, "{call} with the right to {right:?}");
-                assert_eq!(admit(&path, key, "other"), Err(tonic::Code::PermissionDenied), "{call}");
+                assert_eq!(admit(&path, key, "other"), Err(Code::PermissionDenied), "{call}");
             }
-            assert_eq!(admit(&path, "wrong", "orders"), Err(tonic::Code::Unauthenticated), "{call}");
+            assert_eq!(admit(&path, "wrong", "orders"), Err(Code::Unauthenticated), "{call}");
         }
         for path in
             ["/ledger.v1.LedgerService/Health", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]

@@ -23,7 +23,12 @@
 //! | [`background`] | starting a daemon in the background, and hearing why it did not start |
 //! | `daemon` | [`run_daemon`]: the process: PID file, log, signals |
 //! | `lifecycle` | [`Server`], [`Handle`]: from a configuration to a running daemon and to its end |
-//! | `guard` | who may call what; panics |
+//! | `listener` | accepting connections: how many, how slow, TLS |
+//! | `guard` | who may call what, and how much at once; panics |
+//! | `calls` | every call: what it needs, what it is counted as |
+//! | `open_call` | a call that stays open, from its first message to its end |
+//! | `metrics` | what is counted, as Prometheus reads it |
+//! | `limits` | how much one client may have under way |
 //! | `grpc` | the calls, one file per group |
 //! | [`http`] | the HTTP gateway: JSON and server-sent events in front of the same calls |
 //! | `registry` | the stores of the database |
@@ -34,6 +39,7 @@
 #![forbid(unsafe_code)]
 
 pub mod background;
+mod calls;
 pub mod config;
 mod daemon;
 mod grpc;
@@ -41,7 +47,11 @@ mod guard;
 pub mod http;
 pub mod keys;
 mod lifecycle;
+mod limits;
+mod listener;
 pub mod log;
+mod metrics;
+mod open_call;
 pub mod pid;
 mod registry;
 
@@ -49,5 +59,6 @@ pub use config::{Config, ConfigError, Loaded, Overrides};
 pub use daemon::{DaemonError, Place, log_path, run_daemon};
 pub use keys::{Identity, KeyError, KeyFile, Keyring, NamedKey, Right};
 pub use lifecycle::{Handle, ServeError, Server, StartError};
+pub use listener::TlsError;
 pub use log::Log;
 pub use pid::{PidError, PidFile, Running};

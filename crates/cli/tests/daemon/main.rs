@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod control;
+mod faults;
 mod home;
 mod kill;
+mod recovery;
 mod settings;
 mod wire;
+mod words;

@@ -24,6 +24,8 @@ pub struct Config {
     pub listen: String,
     /// Address of the HTTP gateway, host and port; `None` if there is none.
     pub http_listen: Option<String>,
+    /// Whether the gateway uses the certificates too.
+    pub http_tls: bool,
     /// Log file; standard error if `None`.
     pub log_file: Option<PathBuf>,
     /// The one key of the simple form; `None` if there is none. Kept out of [`Debug`].
@@ -36,6 +38,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Largest message that the daemon accepts, and size at which it cuts pages, in bytes.
     pub max_message_bytes: usize,
+    /// Most connections at the same time.
+    pub max_connections: usize,
+    /// Most requests of one client under way: of one key, or of one connection without a key.
+    pub max_requests_per_client: usize,
     /// Listen on other addresses than loopback although nobody has to prove who they are.
     pub allow_insecure: bool,
     /// Certificate chain of the gRPC service (PEM).
@@ -54,12 +60,15 @@ impl Config {
         Self {
             listen: "localhost:50051".to_owned(),
             http_listen: None,
+            http_tls: true,
             log_file: None,
             api_key: None,
             allowed_stores: Vec::new(),
             start_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             max_message_bytes: 4 << 20,
+            max_connections: 4096,
+            max_requests_per_client: 1024,
             allow_insecure: false,
             tls_cert: None,
             tls_key: None,
@@ -68,10 +77,10 @@ impl Config {
         }
     }
 
-    /// The addresses that it listens on, and the keys that set them.
-    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let http = self.http_listen.as_deref().map(|address| ("http_listen", address));
-        std::iter::once(("listen", self.listen.as_str())).chain(http)
+    /// The addresses that it listens on: the keys that set them, and whether the certificates are used there.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, &str, bool)> {
+        let http = self.http_listen.as_deref().map(|address| ("http_listen", address, self.http_tls));
+        std::iter::once(("listen", self.listen.as_str(), true)).chain(http)
     }
 }
 
@@ -145,6 +154,16 @@ pub enum ConfigError {
         path.display()
     )]
     WritableByOthers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds a key that others may read or replace.
+    #[error(
+        "ledger: config {} holds api_key, and other users of this machine can read or replace it; keep it to yourself: \
+         chmod 600 {0}",
+        path.display()
+    )]
+    KeyInReach {
         /// The file.
         path: PathBuf,
     },
@@ -331,10 +350,9 @@ impl Loaded {
     /// [`ConfigError::Invalid`], which names the ways out.
     pub fn check_exposure(&self, has_named_keys: bool) -> Result<(), ConfigError> {
         let config = &self.config;
-        for (key, address) in config.addresses() {
-            // Client certificates are asked for on the gRPC listener alone.
+        for (key, address, has_tls) in config.addresses() {
             let is_guarded =
-                config.api_key.is_some() || has_named_keys || (config.tls_ca.is_some() && key == "listen");
+                config.api_key.is_some() || has_named_keys || (config.tls_ca.is_some() && has_tls);
             if is_guarded || config.allow_insecure || is_loopback(address) {
                 continue;
             }

@@ -82,6 +82,18 @@ pub const SETTINGS: &[Setting] = &[
         |config| json!(config.http_listen.clone().unwrap_or_default()),
     ),
     setting(
+        "http_tls",
+        &[
+            "Whether the gateway uses the certificates of tls.* too. false: always in clear, as the original does, for a",
+            "proxy on this machine, or for probes that have no certificate.",
+        ],
+        |config, value| {
+            config.http_tls = boolean(value)?;
+            Ok(())
+        },
+        |config| json!(config.http_tls),
+    ),
+    setting(
         "log_file",
         &[
             "File for the log: JSON lines, readable by its owner only, set aside when it has grown to 16 MiB (three are",
@@ -157,8 +169,29 @@ pub const SETTINGS: &[Setting] = &[
         |config| json!(config.max_message_bytes),
     ),
     setting(
+        "max_connections",
+        &["Most connections at the same time. One machine gets at most half of them, this one excepted."],
+        |config, value| {
+            config.max_connections = count(value)?;
+            Ok(())
+        },
+        |config| json!(config.max_connections),
+    ),
+    setting(
+        "max_requests_per_client",
+        &[
+            "Most requests of one client under way; more are refused. A client is a key, or a connection if there are no",
+            "keys. Subscriptions and append sessions, which stay open, are counted for themselves.",
+        ],
+        |config, value| {
+            config.max_requests_per_client = count(value)?;
+            Ok(())
+        },
+        |config| json!(config.max_requests_per_client),
+    ),
+    setting(
         "tls.cert",
-        &["Certificate chain (PEM) of the gRPC service; needs tls.key."],
+        &["Certificate chain (PEM) of the daemon; needs tls.key."],
         |config, value| {
             config.tls_cert = path(value)?;
             Ok(())
@@ -276,14 +309,21 @@ fn boolean(value: &Value) -> Result<bool, String> {
 }
 
 fn bytes(value: &Value) -> Result<usize, String> {
-    const RANGE: std::ops::RangeInclusive<usize> = 65_536..=268_435_456;
+    within(value, 65_536..=268_435_456, "bytes")
+}
+
+fn count(value: &Value) -> Result<usize, String> {
+    within(value, 1..=1_000_000, "requests or connections")
+}
+
+fn within(value: &Value, range: std::ops::RangeInclusive<usize>, unit: &str) -> Result<usize, String> {
     let number = match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    number.and_then(|number| usize::try_from(number).ok()).filter(|number| RANGE.contains(number)).ok_or_else(
-        || format!("expected a number of bytes from {} to {}, found {value}", RANGE.start(), RANGE.end()),
+    number.and_then(|number| usize::try_from(number).ok()).filter(|number| range.contains(number)).ok_or_else(
+        || format!("expected a number of {unit} from {} to {}, found {value}", range.start(), range.end()),
     )
 }
 

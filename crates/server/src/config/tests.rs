@@ -5,6 +5,8 @@ use super::*;
 fn load(folder: &Path, yaml: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let path = folder.join("config.yaml");
     std::fs::write(&path, yaml).unwrap();
+    // It may hold a key.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     Loaded::load(&Overrides { config: Some(path), environment, flags: Vec::new() }, false)
 }
@@ -63,6 +65,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
         "listen: localhost:1\napi_key: file\nallowed_stores: [a, b]\nmax_message_bytes: 70000",
     )
     .unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let environment =
         [("LEDGER_LISTEN", "localhost:2"), ("LEDGER_API_KEY", "env"), ("LEDGER_ALLOWED_STORES", "c, d")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -185,5 +188,8 @@ fn an_address_for_others_needs_somebody_at_the_door() {
         assert!(error.contains("ledger key create") && error.contains("key http_listen"), "{error}");
         exposed(&yaml, true).unwrap();
         exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
+        let mutual = format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}");
+        exposed(&mutual, false).unwrap();
+        assert!(exposed(&format!("{mutual}\nhttp_tls: false"), false).is_err(), "nobody is asked there");
     }
 }

@@ -6,8 +6,11 @@ mod maintain;
 mod read;
 mod session;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ledger_api::metadata::store_of;
 use ledger_api::proto::ledger_service_server::{LedgerService, LedgerServiceServer};
@@ -24,6 +27,7 @@ use tonic::{Request, Response, Status};
 pub(crate) use health::probes;
 
 use crate::keys::Keyring;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 
 /// What every call needs.
@@ -33,6 +37,9 @@ pub(crate) struct Context {
     /// True once the daemon is about to stop: calls without an end have to end.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) keys: watch::Receiver<Arc<Keyring>>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Bytes of appends under way in sessions.
+    pub(crate) session_bytes: AtomicUsize,
 }
 
 /// The services of the protocol. Cheap to clone.

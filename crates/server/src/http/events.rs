@@ -14,10 +14,9 @@
 //! browsers do by themselves (`Last-Event-ID`). The id `start` is the beginning of a stream. Entries that are there
 //! together are sent together: one message of a subscription is one chunk.
 
-use std::convert::Infallible;
-
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::Frame;
 use ledger_api::proto::subscribe_response::Event;
 use ledger_api::proto::{Entry, SubscribeResponse};
@@ -33,30 +32,29 @@ pub(super) const EVENT_STREAM: &str = "text/event-stream";
 /// milliseconds.
 const FIRST: &[u8] = b"retry: 1000\n\n";
 
-/// The body for a subscription; `kept` is dropped with it.
-pub(super) fn frames<K: Send + 'static>(
+/// The frames of the body for a subscription.
+pub(super) fn frames(
     messages: impl Stream<Item = Result<SubscribeResponse, Status>> + Send + 'static,
-    kept: K,
-) -> impl Stream<Item = Result<Frame<Bytes>, Infallible>> + Send {
-    let chunks = messages.map(move |message| {
-        let _ = &kept;
-        chunk(message)
-    });
-    futures_util::stream::once(std::future::ready(Bytes::from_static(FIRST)))
-        .chain(chunks)
-        .map(|chunk| Ok(Frame::data(chunk)))
+) -> impl Stream<Item = Result<Frame<Bytes>, Status>> + Send {
+    let first = std::iter::once(Frame::data(Bytes::from_static(FIRST)));
+    let frames = messages.flat_map(|message| futures_util::stream::iter(frames_of(message)));
+    futures_util::stream::iter(first).chain(frames).map(Ok)
 }
 
-/// The blocks for a message.
-fn chunk(message: Result<SubscribeResponse, Status>) -> Bytes {
+/// The frames for a message. How the stream ends is also said in trailers: HTTP/1.1 leaves them out, those who count
+/// calls look there.
+fn frames_of(message: Result<SubscribeResponse, Status>) -> impl Iterator<Item = Frame<Bytes>> {
     let mut text = Vec::new();
+    let mut trailers = None;
     if let Err(status) = message.and_then(|message| push(message, &mut text)) {
         text.clear();
         text.extend_from_slice(b"event: end\ndata: ");
         text.extend(refusal::body(&status));
         text.extend_from_slice(b"\n\n");
+        let code = HeaderValue::from(i32::from(status.code()));
+        trailers = Some(HeaderMap::from_iter([(HeaderName::from_static("grpc-status"), code)]));
     }
-    text.into()
+    std::iter::once(Frame::data(text.into())).chain(trailers.map(Frame::trailers))
 }
 
 fn push(message: SubscribeResponse, text: &mut Vec<u8>) -> Result<(), Status> {
@@ -121,7 +119,9 @@ mod tests {
 
     fn text(position: &str, event: Option<Event>) -> String {
         let message = SubscribeResponse { position: position.to_owned(), event };
-        String::from_utf8(chunk(Ok(message)).to_vec()).unwrap()
+        let frames: Vec<_> = frames_of(Ok(message)).collect();
+        assert_eq!(frames.len(), 1, "one chunk for a message");
+        String::from_utf8(frames[0].data_ref().unwrap().to_vec()).unwrap()
     }
 
     #[test]
@@ -146,10 +146,9 @@ mod tests {
         assert_eq!(text("8", None), "id: 8\n\n");
         let batch = text("9", Some(Event::Entries(EntryBatch { entries: vec![entry("7")] })));
         assert!(batch.ends_with("}\n\nid: 9\n\n"), "{batch}");
-        let end = chunk(Err(Status::unavailable("stopping")));
-        assert_eq!(
-            &end[..],
-            b"event: end\ndata: {\"code\":14,\"message\":\"stopping\",\"details\":[]}\n\n".as_slice()
-        );
+        let end: Vec<_> = frames_of(Err(Status::unavailable("stopping"))).collect();
+        let expected = "event: end\ndata: {\"code\":14,\"message\":\"stopping\",\"details\":[]}\n\n";
+        assert_eq!(end[0].data_ref().unwrap(), expected);
+        assert_eq!(end[1].trailers_ref().unwrap()["grpc-status"], "14");
     }
 }

@@ -1,18 +1,17 @@
 //! Carries out requests: the same guard and the same calls as over gRPC, in this process.
 
-use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use http_body_util::combinators::UnsyncBoxBody;
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited, StreamBody};
 use ledger_api::proto;
 use ledger_api::proto::ledger_service_server::LedgerService;
 use ledger_api::proto::ledger_streaming_server::LedgerStreaming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tonic::{Code, Status};
 
@@ -20,20 +19,20 @@ use super::json::{ToJson, to_json};
 use super::refusal::Refusal;
 use super::request::{Head, Message};
 use super::{events, openapi};
+use crate::calls::call_at;
 use crate::grpc::{Calls, Context};
-use crate::guard::{Caller, Guard, contain};
+use crate::guard::{Caller, Guard};
+use crate::limits::Kind;
+use crate::open_call::OpenCall;
 
-/// The body of an answer.
-pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
-
-/// Requests that are worked on at once; more wait.
-const MAX_REQUESTS: usize = 256;
-/// Event streams that are open at once; more are refused.
-const MAX_SUBSCRIPTIONS: usize = 16_384;
 /// Bytes of bodies on their way in at once; more wait. One body always fits.
 const MAX_BODY_BYTES_UNDER_WAY: usize = 256 << 20;
 /// How long a body may take to arrive, its place in the queue included.
 const MAX_BODY_TIME: Duration = Duration::from_secs(30);
+/// Media type of JSON.
+const JSON: &str = "application/json";
+/// Media type of metrics.
+pub(super) const METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -41,22 +40,14 @@ pub(crate) struct Gateway {
     calls: Calls,
     context: Arc<Context>,
     guard: Guard,
-    requests: Arc<Semaphore>,
-    subscriptions: Arc<Semaphore>,
     body_bytes: Arc<Semaphore>,
 }
 
 impl Gateway {
     pub(crate) fn new(context: Arc<Context>, guard: Guard) -> Self {
         let body_bytes = MAX_BODY_BYTES_UNDER_WAY.max(context.max_message_bytes);
-        Self {
-            calls: Calls::new(context.clone()),
-            context,
-            guard,
-            requests: Arc::new(Semaphore::new(MAX_REQUESTS)),
-            subscriptions: Arc::new(Semaphore::new(MAX_SUBSCRIPTIONS)),
-            body_bytes: Arc::new(Semaphore::new(body_bytes)),
-        }
+        let body_bytes = Arc::new(Semaphore::new(body_bytes));
+        Self { calls: Calls::new(context.clone()), context, guard, body_bytes }
     }
 
     /// Answers a request, whatever happens.
@@ -65,39 +56,53 @@ impl Gateway {
         B: http_body::Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let answered = contain(self.try_answer(request)).await;
-        match answered.unwrap_or_else(|fault| Err(fault.into())) {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response().map(whole),
-        }
+        let (parts, body) = request.into_parts();
+        let answered = match Head::of(&parts) {
+            Ok(head) => self.admit(head, &parts.extensions, body).await,
+            Err(refusal) => Err(refusal),
+        };
+        answered.unwrap_or_else(|refusal| refusal.into_response().map(whole))
     }
 
-    async fn try_answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Refusal>
+    /// What the guard does with every call: checks, bounds, counts, contains.
+    async fn admit<B>(&self, head: Head, extensions: &Extensions, body: B) -> Result<Response<Body>, Refusal>
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
-        let head = Head::of(&parts)?;
+        let begin = Instant::now();
+        let path = head.call.guarded_as();
+        let (call, metrics) = (call_at(path), self.context.metrics.clone());
         // Before a byte of the body is read: a stranger costs no more than a header.
-        let caller = self.guard.admit(head.call.guarded_as(), &head.metadata)?;
+        let answered = match self.guard.check(path, &head.metadata, extensions) {
+            Err(status) => Err(status.into()),
+            Ok((caller, slot)) => {
+                let answer = self.guard.contain(call, head.timeout, self.take_in(head, caller, body));
+                match answer.await {
+                    Ok(Ok(answer)) if call.kind == Kind::Stream => {
+                        return Ok(OpenCall::wrap(answer, call.name, metrics, slot));
+                    }
+                    Ok(answered) => answered,
+                    Err(status) => Err(status.into()),
+                }
+            }
+        };
+        let code = answered.as_ref().map_or_else(|refusal| refusal.status().code(), |_| Code::Ok);
+        metrics.answered(call.name, code, begin.elapsed());
+        answered
+    }
+
+    /// Reads the body and carries out the request.
+    async fn take_in<B>(&self, head: Head, caller: Option<Caller>, body: B) -> Result<Response<Body>, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let envelope = Envelope { metadata: head.metadata.clone(), caller };
-        let timeout = head.timeout;
         let (body, _place) = if head.has_body { self.read_body(body).await? } else { (Bytes::new(), None) };
         let message = head.message(&body)?;
         drop(body);
-        let answer = async {
-            // Probes do not stand in a queue: they tell whether there is one.
-            let is_probe = matches!(message, Message::Live | Message::Ready);
-            let _turn = if is_probe { None } else { self.requests.acquire().await.ok() };
-            self.carry_out(message, envelope).await
-        };
-        match timeout {
-            None => answer.await,
-            Some(timeout) => tokio::time::timeout(timeout, answer)
-                .await
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded("deadline exceeded").into())),
-        }
+        self.carry_out(message, envelope).await
     }
 
     /// The body, bounded in size and time; and its place among the others.
@@ -147,7 +152,8 @@ impl Gateway {
             Message::Health => json(calls.health(envelope.around(proto::HealthRequest {})).await),
             Message::Live => probe(true),
             Message::Ready => probe(self.context.is_ready().await),
-            Message::OpenApi => Ok(of_type("application/json", openapi::document())),
+            Message::OpenApi => Ok(of_type(JSON, openapi::document())),
+            Message::Metrics => Ok(of_type(METRICS, self.context.metrics.render().into())),
         }
     }
 
@@ -155,12 +161,8 @@ impl Gateway {
         &self,
         request: tonic::Request<proto::SubscribeRequest>,
     ) -> Result<Response<Body>, Refusal> {
-        let place = self.subscriptions.clone().try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("there are {MAX_SUBSCRIPTIONS} event streams; no more fit"))
-        })?;
         let messages = self.calls.subscribe(request).await?.into_inner();
-        let body = BodyExt::boxed_unsync(StreamBody::new(events::frames(messages, place)));
-        let mut response = Response::new(body);
+        let mut response = Response::new(Body::new(StreamBody::new(events::frames(messages))));
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(events::EVENT_STREAM));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -178,7 +180,7 @@ struct Envelope {
 
 impl Envelope {
     fn around<T>(self, message: T) -> tonic::Request<T> {
-        let mut extensions = tonic::Extensions::new();
+        let mut extensions = Extensions::new();
         if let Some(caller) = self.caller {
             extensions.insert(caller);
         }
@@ -193,7 +195,7 @@ fn too_large(limit: usize) -> Refusal {
 
 fn json<T: ToJson>(answer: Result<tonic::Response<T>, Status>) -> Result<Response<Body>, Refusal> {
     let json = to_json(answer?.get_ref())?;
-    let mut response = of_type("application/json", json.into());
+    let mut response = of_type(JSON, json.into());
     // Clients of the original may look for it.
     let grpc = HeaderValue::from_static("application/grpc");
     response.headers_mut().insert("grpc-metadata-content-type", grpc);
@@ -202,7 +204,7 @@ fn json<T: ToJson>(answer: Result<tonic::Response<T>, Status>) -> Result<Respons
 
 fn probe(is_fine: bool) -> Result<Response<Body>, Refusal> {
     if is_fine {
-        Ok(of_type("application/json", Bytes::from_static(br#"{"status":"ok"}"#)))
+        Ok(of_type(JSON, Bytes::from_static(br#"{"status":"ok"}"#)))
     } else {
         Err(Status::unavailable("the daemon is stopping, or its database does not answer").into())
     }
@@ -215,5 +217,5 @@ fn of_type(media_type: &'static str, body: Bytes) -> Response<Body> {
 }
 
 fn whole(body: Bytes) -> Body {
-    BodyExt::boxed_unsync(Full::new(body))
+    Body::new(Full::new(body))
 }

@@ -1,12 +1,12 @@
 //! The HTTP gateway: the calls of the daemon as JSON over HTTP (specification §5.7).
 //!
 //! ```text
-//! connection ─► routes (which call?) ─► guard (who, and may they?) ─► body ─► request (message) ─► grpc ─► JSON
+//! listener ─► routes (which call?) ─► guard (who, and may they?) ─► body ─► request (message) ─► grpc ─► JSON
 //! ```
 //!
 //! It is another face of the same service: requests are turned into the messages of the protocol and handed to the
-//! code that serves gRPC, in this process. So both faces share one guard, one set of checks and one wording of errors,
-//! and TLS on one has no bearing on the other.
+//! code that serves gRPC, in this process. So both faces share one guard, one set of checks and limits and one wording of
+//! errors; and no certificate is needed between them.
 //!
 //! | module | subject |
 //! |---|---|
@@ -14,7 +14,7 @@
 //! | `request` | [`decode`]: path, query, headers and body to a [`Message`] |
 //! | `query`, `escapes` | query parameters; percent escapes |
 //! | `json` | messages to JSON and back |
-//! | `gateway` | guard, limits, and the call |
+//! | `gateway` | the guard, the body, and the call |
 //! | `events` | subscriptions as server-sent events |
 //! | `refusal` | [`Refusal`]: errors as HTTP status and JSON |
 //! | `openapi` | the description of all routes |

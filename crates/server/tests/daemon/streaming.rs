@@ -134,6 +134,31 @@ async fn a_subscription_to_a_store_that_is_not_there_waits_for_it_without_making
 }
 
 #[tokio::test]
+async fn a_store_that_another_program_makes_is_noticed_by_those_who_wait_for_it() {
+    let daemon = Daemon::start("").await;
+    let mut streaming = daemon.streaming().await;
+    let mut live =
+        streaming.subscribe(subscribe("", subscribe_request::Position::Start)).await.unwrap().into_inner();
+    assert!(matches!(next(&mut live).await.1, Event::CaughtUp(_)));
+    let database =
+        ledger_sqlite::Database::open(daemon.folder.path().join("ledger.db")).connect().await.unwrap();
+    let store =
+        database.store("orders").stream_names(ledger_sqlite::StreamNames::Mapped).open().await.unwrap();
+    let entry = ledger_streams::Append::new(bytes::Bytes::from_static(b"from outside"));
+    ledger_streams::Store::append(&store, "s", vec![entry], ledger_streams::Expect::Any).await.unwrap();
+    // It may have caught up with the new store before the entry was in it.
+    let mut seen = Vec::new();
+    while seen.is_empty() {
+        match next(&mut live).await.1 {
+            Event::CaughtUp(_) => {}
+            event => seen = texts(event),
+        }
+    }
+    assert_eq!(seen, ["from outside"]);
+    database.close().await;
+}
+
+#[tokio::test]
 async fn a_client_that_reads_late_gets_every_entry_in_order() {
     let daemon = Daemon::start("").await;
     let (mut service, mut streaming) = (daemon.service().await, daemon.streaming().await);

@@ -76,6 +76,21 @@ impl Curl {
         self
     }
 
+    /// Another address.
+    pub(crate) fn at(mut self, url: &str) -> Self {
+        for argument in self.arguments.iter_mut().filter(|argument| argument.starts_with("http://")) {
+            *argument = url.to_owned();
+        }
+        self
+    }
+
+    /// What `curl` says when there is no answer.
+    pub(crate) async fn fails(&self) -> String {
+        let output = self.command().output().await.unwrap();
+        assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new("curl");
         command.args(&self.arguments).stdin(Stdio::null()).kill_on_drop(true);

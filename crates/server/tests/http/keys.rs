@@ -24,7 +24,7 @@ fn needed(call: Call) -> Option<Right> {
         }
         Call::Append | Call::SetTags | Call::SetAnnotations => Some(Right::Write),
         Call::Trim | Call::RenameStream => Some(Right::Admin),
-        Call::Health | Call::OpenApi | Call::Live | Call::Ready => None,
+        Call::Health | Call::OpenApi | Call::Metrics | Call::Live | Call::Ready => None,
     }
 }
 

@@ -23,3 +23,32 @@ async fn probes_tell_a_daemon_that_lives_from_one_that_can_serve() {
     assert_eq!(served.bare("GET", "/healthz").run().await.status, 200);
     assert_eq!(served.bare("GET", "/v1/health").run().await.ok(), json!({ "status": "degraded" }));
 }
+
+#[tokio::test]
+async fn metrics_are_there_for_prometheus_and_count_this_face_too() {
+    let served = Served::start("").await;
+    served.append("s", &["a", "b"]).await;
+    served.curl("PUT", "/v1/streams/none/entries/1/tags").body("{}").run().await;
+    let mut live = served.curl("GET", "/v1/streams/s/entries:subscribe").follow();
+    live.until("caught_up").await;
+    let metrics = served.bare("GET", "/metrics").run().await;
+    assert_eq!(
+        metrics.header("content-type"),
+        Some("application/openmetrics-text; version=1.0.0; charset=utf-8")
+    );
+    for line in [
+        "ledger_appended_entries_total 2",
+        "ledger_requests_total{rpc=\"Append\",code=\"OK\"} 1",
+        "ledger_requests_total{rpc=\"SetTags\",code=\"NOT_FOUND\"} 1",
+        "ledger_open_calls{rpc=\"Subscribe\"} 1",
+    ] {
+        assert!(metrics.body.lines().any(|other| other == line), "{line}: {}", metrics.body);
+    }
+    assert!(metrics.body.ends_with("# EOF\n"));
+    served.daemon.handle.stop();
+    live.until("end").await;
+    served.daemon.running.await.unwrap().unwrap();
+    let ended = served.daemon.handle.metrics();
+    let line = "ledger_requests_total{rpc=\"Subscribe\",code=\"UNAVAILABLE\"} 1";
+    assert!(ended.lines().any(|other| other == line), "{ended}");
+}
