@@ -2,8 +2,8 @@
 //!
 //! | call | needs |
 //! |---|---|
-//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe` | the right to read, and the store |
-//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession` | the right to write, and the store |
+//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe`, `GetCursor`, `FindBySource` | the right to read, and the store |
+//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession`, `SetCursor` | the right to write, and the store |
 //! | `Trim`, `RenameStream` | the right to administer, and the store |
 //! | `Health`, reflection, anything unknown | a key, if the daemon has any |
 //! | `grpc.health.v1` | nothing: orchestrators have no key, and it tells them no more than up or down |
@@ -69,7 +69,7 @@ impl Guard {
     ///
     /// # Errors
     /// `UNAUTHENTICATED`, `PERMISSION_DENIED`.
-    pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
         }
@@ -358,6 +358,9 @@ mod tests {
             ("LedgerService/SetTags", Right::Write),
             ("LedgerService/SetAnnotations", Right::Write),
             ("LedgerStreaming/AppendSession", Right::Write),
+            ("LedgerConsumers/GetCursor", Right::Read),
+            ("LedgerConsumers/SetCursor", Right::Write),
+            ("LedgerConsumers/FindBySource", Right::Read),
             ("LedgerService/Trim", Right::Admin),
             ("LedgerService/RenameStream", Right::Admin),
             ("LedgerService/AddedLater", Right::Admin),

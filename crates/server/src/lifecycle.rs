@@ -10,6 +10,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::sync::watch;
@@ -195,6 +197,7 @@ impl Server {
         };
         tracing::info!(addr = %self.listener.address(), "ledger daemon listening");
         let grpc = open(self.listener, Protocol::Grpc, certificates);
+        let grpc = grpc.map(|connection| connection.map(Coalesced::new));
         let grpc = self.router.serve_with_incoming_shutdown(grpc, until(stopping()));
         let http = self.http.map(|listener| {
             tracing::info!(addr = %listener.address(), "ledger HTTP gateway listening");
@@ -305,6 +308,7 @@ fn router(
         .layer(guard)
         .add_service(calls.service())
         .add_service(calls.streaming())
+        .add_service(calls.consumers())
         .add_service(probes(context.clone()))
         // Some tools speak only the older version of reflection.
         .add_service(reflection().build_v1().map_err(failed)?)

@@ -5,116 +5,59 @@
 //! into the build folder; a machine without network fails with the command that would install them.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs, reason = "a test")]
 
+#[path = "python/environment.rs"]
+mod environment;
 #[path = "daemon/support.rs"]
 #[allow(dead_code, reason = "shared with the other tests of the daemon")]
 mod support;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use environment::Python;
 use ledger_server::{KeyFile, Right};
 use support::{Daemon, Folder};
 
-const REQUIREMENTS: &str = include_str!("python/requirements.txt");
-const PROTO: &str = include_str!("../../api/proto/ledger/v1/ledger.proto");
-
-/// A Python with the packages, and the folder of the classes that it generated from the protocol.
-struct Python {
-    bin: PathBuf,
-    stubs: PathBuf,
-}
-
-impl Python {
-    /// Made once for each version of requirements and protocol; other tests wait for it.
-    fn prepared() -> Self {
-        let crate_folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let mut hasher = DefaultHasher::new();
-        (REQUIREMENTS, PROTO).hash(&mut hasher);
-        let target = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let folder = target.join(format!("python-clients-{:016x}", hasher.finish()));
-        fs::create_dir_all(&folder).unwrap();
-        let lock = File::create(folder.join("lock")).unwrap();
-        lock.lock().unwrap();
-        let python = Self { bin: folder.join("venv/bin"), stubs: folder.join("stubs") };
-        if !folder.join("ready").exists() {
-            let requirements = crate_folder.join("tests/python/requirements.txt");
-            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder.join("venv")));
-            run(Command::new(python.bin.join("pip"))
-                .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])
-                .arg(requirements));
-            python.generate(&crate_folder.join("../api/proto"));
-            File::create(folder.join("ready")).unwrap();
-        }
-        python
-    }
-
-    fn generate(&self, protocol: &Path) {
-        fs::create_dir_all(&self.stubs).unwrap();
-        let option = |name: &str, folder: &Path| format!("--{name}={}", folder.display());
-        run(Command::new(self.bin.join("python"))
-            .args(["-m", "grpc_tools.protoc"])
-            .args([option("proto_path", protocol), option("python_out", &self.stubs)])
-            .arg(option("grpc_python_out", &self.stubs))
-            .args(["ledger/v1/ledger.proto", "google/api/annotations.proto", "google/api/http.proto"]));
-    }
-
-    /// Runs the tests of a module against a daemon.
-    async fn test(self, module: &str, daemon: Daemon, environment: &[(&str, &str)]) {
-        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
-        let mut path = tests.clone().into_os_string();
-        path.push(OsStr::new(":"));
-        path.push(&self.stubs);
-        let mut command = tokio::process::Command::new(self.bin.join("python"));
-        command
-            .args(["-B", "-m", "unittest", "--verbose", module])
-            .current_dir(&tests)
-            .env("PYTHONPATH", path)
-            .env("LEDGER_ADDRESS", daemon.address.to_string())
-            .env("LEDGER_DATABASE", daemon.folder.path().join("ledger.db"))
-            .env("GRPCURL", self.bin.join("grpcurl"))
-            .envs(environment.iter().copied())
-            .kill_on_drop(true);
-        let output = command.output().await.unwrap();
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{module}: {}\n{said}", output.status);
-        assert!(said.contains("\nOK\n") && !said.contains("Ran 0 tests"), "{module}:\n{said}");
-        daemon.stop().await;
-    }
-}
-
-/// Runs what must succeed.
-#[track_caller]
-fn run(command: &mut Command) {
-    let ended = command.output();
-    let problem = match &ended {
-        Ok(output) if output.status.success() => return,
-        Ok(output) => String::from_utf8_lossy(&output.stderr).into_owned(),
-        Err(error) => error.to_string(),
-    };
-    panic!(
-        "the Python clients cannot be prepared: this command fails; it needs python3 with venv and pip \
-         (apt-get install python3-venv python3-pip) and the network the first time:\n\n  {command:?}\n\n{problem}"
-    );
+/// Runs the tests of a module against a daemon.
+async fn test(module: &str, daemon: Daemon, environment: &[(&str, &str)]) {
+    let python = Python::prepared();
+    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/python");
+    let mut path = tests.clone().into_os_string();
+    path.push(OsStr::new(":"));
+    path.push(&python.stubs);
+    let mut command = tokio::process::Command::new(python.bin.join("python"));
+    command
+        .args(["-B", "-m", "unittest", "--verbose", module])
+        .current_dir(&tests)
+        .env("PYTHONPATH", path)
+        .env("LEDGER_ADDRESS", daemon.address.to_string())
+        .env("LEDGER_DATABASE", daemon.folder.path().join("ledger.db"))
+        .env("GRPCURL", python.bin.join("grpcurl"))
+        .envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")])
+        .envs(environment.iter().copied())
+        .kill_on_drop(true);
+    let output = command.output().await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{module}: {}\n{said}", output.status);
+    assert!(said.contains("\nOK\n") && !said.contains("Ran 0 tests"), "{module}:\n{said}");
+    daemon.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_call_is_answered() {
-    Python::prepared().test("test_calls", Daemon::start("").await, &[]).await;
+    test("test_calls", Daemon::start("").await, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_error_has_its_code_and_text() {
     let daemon = Daemon::start("max_message_bytes: 1048576").await;
-    Python::prepared().test("test_errors", daemon, &[]).await;
+    test("test_errors", daemon, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tools_find_their_way_by_reflection() {
-    Python::prepared().test("test_reflection", Daemon::start("").await, &[]).await;
+    test("test_reflection", Daemon::start("").await, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -123,5 +66,5 @@ async fn keys_open_what_they_may() {
     let (stores, rights) = (BTreeSet::from(["orders".to_owned()]), BTreeSet::from([Right::Read]));
     let reader = KeyFile::new(folder.path()).create("reader", stores, rights, jiff::Timestamp::UNIX_EPOCH);
     let keys = [("LEDGER_API_KEY", "s3cret"), ("READER_KEY", &reader.unwrap())];
-    Python::prepared().test("test_keys", folder.start().await, &keys).await;
+    test("test_keys", folder.start().await, &keys).await;
 }

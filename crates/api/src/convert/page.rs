@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger_streams::limits::DEFAULT_PAGE_ENTRIES;
-use ledger_streams::{Damaged, Entry, EntryId, Filter, Order, Page, Read};
+use ledger_streams::{Entry, EntryId, Filter, Order, Page, Read};
 use prost::Message;
 
 use super::append::optional_time;
@@ -118,22 +118,26 @@ impl<Id: EntryId> PageRequest<Id> {
     pub fn answer(&self, page: Page<Id, Bytes>) -> PageMessage {
         let wants_more = page.entries.len() < self.read.limit;
         let mut answer = PageMessage {
+            entries: Vec::with_capacity(page.entries.len()),
             more: page.more,
             next: page.next.as_ref().map_or_else(String::new, Id::to_string),
             cut_short: page.more && self.bounded && wants_more,
             ..PageMessage::default()
         };
         let mut room = self.max_message_bytes.saturating_sub(MESSAGE_RESERVE_BYTES);
-        let mut last = None;
+        let mut last_is_damaged = None;
         for record in page.into_records(self.read.order) {
-            let (id, bytes, record) = encoded(record);
+            let record = record.map(entry).map_err(damaged);
+            let bytes = record.as_ref().map_or_else(Message::encoded_len, Message::encoded_len);
+            let bytes = bytes.saturating_add(ENTRY_PREFIX_BYTES);
             if bytes > room
-                && let Some(last) = last
+                && let Some(last_is_damaged) = last_is_damaged
             {
-                return PageMessage { more: true, next: last, cut_short: true, ..answer };
+                answer.next = answer.last_id(last_is_damaged);
+                return PageMessage { more: true, cut_short: true, ..answer };
             }
             room = room.saturating_sub(bytes);
-            last = Some(id);
+            last_is_damaged = Some(record.is_err());
             match record {
                 Ok(entry) => answer.entries.push(entry),
                 Err(record) => answer.damaged.push(record),
@@ -141,17 +145,6 @@ impl<Id: EntryId> PageRequest<Id> {
         }
         answer
     }
-}
-
-/// A record as a message, with its id and its size.
-fn encoded<Id: EntryId>(
-    record: Result<Entry<Id, Bytes>, Damaged<Id>>,
-) -> (String, usize, Result<proto::Entry, proto::DamagedEntry>) {
-    let (id, bytes, record) = match record.map(entry).map_err(damaged) {
-        Ok(entry) => (entry.id.clone(), entry.encoded_len(), Ok(entry)),
-        Err(record) => (record.id.clone(), record.encoded_len(), Err(record)),
-    };
-    (id, bytes.saturating_add(ENTRY_PREFIX_BYTES), record)
 }
 
 /// The answer to a read or a search: their messages have the same fields.
@@ -162,6 +155,16 @@ pub struct PageMessage {
     more: bool,
     next: String,
     cut_short: bool,
+}
+
+impl PageMessage {
+    fn last_id(&self, is_damaged: bool) -> String {
+        let id = match is_damaged {
+            true => self.damaged.last().map(|record| &record.id),
+            false => self.entries.last().map(|entry| &entry.id),
+        };
+        id.cloned().unwrap_or_default()
+    }
 }
 
 impl From<PageMessage> for proto::ReadResponse {

@@ -105,3 +105,21 @@ fn a_daemon_without_descriptors_left_serves_again_when_there_are_some() {
     home.ok(&["stop"]);
     assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }
+
+#[test]
+fn a_copy_made_by_sqlite_of_a_database_in_use_is_whole() {
+    let home = Home::new();
+    home.start();
+    let address = home.address();
+    let lines: String = (0..2000).map(|number| format!("{{\"n\":{number}}}\n")).collect();
+    let file = home.path("lines.jsonl");
+    std::fs::write(&file, lines).unwrap();
+    home.ok(&["stream", "append", "--addr", &address, "--json", "--input", file.to_str().unwrap()]);
+    let copy = home.path("copy.db");
+    let copy = copy.to_str().unwrap();
+    let database = ledger_sqlite::rusqlite::Connection::open(home.path("ledger.db")).unwrap();
+    database.execute("VACUUM INTO ?1", [copy]).unwrap();
+    assert_eq!(home.ok(&["stream", "count", "--db", copy]), "2000\n");
+    // The daemon has not noticed.
+    assert_eq!(home.ok(&["stream", "append", "--addr", &address, "one more"]), "2001\n");
+}

@@ -60,11 +60,11 @@ impl Protocol {
         }
     }
 
-    /// Bytes that no first request goes without: the preface of HTTP/2, `GET / HTTP/1.1` and an empty line.
+    /// Bytes that no first request goes without: the preface of HTTP/2, the shortest request line of HTTP/1.1.
     fn opening_bytes(self) -> usize {
         match self {
             Self::Grpc => 24,
-            Self::Http => 18,
+            Self::Http => 16,
         }
     }
 }

@@ -67,25 +67,25 @@ pub enum TlsError {
 /// The files of the configuration, and what was last read from them.
 pub(crate) struct Certificates {
     files: Files,
-    latest: RwLock<Offers>,
+    configs: RwLock<Configs>,
     /// The files as they were when they were last read, whether or not they could be used.
     seen: Mutex<Vec<Option<Fingerprint>>>,
 }
 
-/// The same certificates for each protocol.
-struct Offers {
+/// The same certificates, offered to each protocol.
+struct Configs {
     grpc: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
 }
 
-impl From<ServerConfig> for Offers {
-    fn from(config: ServerConfig) -> Self {
-        let offer = |protocol: Protocol| {
+impl Configs {
+    fn new(config: ServerConfig) -> Self {
+        let offered = |protocol: Protocol| {
             let mut config = config.clone();
             config.alpn_protocols = protocol.alpn();
             Arc::new(config)
         };
-        Self { grpc: offer(Protocol::Grpc), http: offer(Protocol::Http) }
+        Self { grpc: offered(Protocol::Grpc), http: offered(Protocol::Http) }
     }
 }
 
@@ -115,16 +115,16 @@ impl Certificates {
         };
         let files = Files { certificate, key, authority: config.tls_ca.clone() };
         let seen = Mutex::new(files.fingerprints());
-        let latest = RwLock::new(files.read()?.into());
-        Ok(Some(Arc::new(Self { files, latest, seen })))
+        let configs = RwLock::new(Configs::new(files.read()?));
+        Ok(Some(Arc::new(Self { files, configs, seen })))
     }
 
     /// What makes the next connection a TLS connection.
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
-        let latest = self.latest.read().unwrap_or_else(PoisonError::into_inner);
+        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(match protocol {
-            Protocol::Grpc => latest.grpc.clone(),
-            Protocol::Http => latest.http.clone(),
+            Protocol::Grpc => configs.grpc.clone(),
+            Protocol::Http => configs.http.clone(),
         })
     }
 
@@ -134,8 +134,8 @@ impl Certificates {
     /// See [`TlsError`]; then everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.files.fingerprints();
-        let new = self.files.read()?.into();
-        *self.latest.write().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = Configs::new(self.files.read()?);
+        *self.configs.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -195,12 +195,13 @@ impl Files {
                 builder.with_client_cert_verifier(verifier.map_err(|error| content("tls.ca", path, error))?)
             }
         };
-        builder.with_single_cert(chain, key).map_err(|error| match error {
+        let config = builder.with_single_cert(chain, key).map_err(|error| match error {
             RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 TlsError::Mismatch { key: self.key.clone(), certificate: self.certificate.clone() }
             }
             error => unusable(error),
-        })
+        })?;
+        Ok(config)
     }
 
     fn read_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -6,7 +6,6 @@ use ledger_api::proto::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tonic::Code;
-use tonic::transport::Channel;
 
 use crate::raw::*;
 use crate::support::*;
@@ -62,12 +61,15 @@ async fn a_client_that_takes_back_what_it_asks_for_is_let_go() {
         flood.extend_from_slice(&frame(HEADERS, END_HEADERS, stream, &headers));
         flood.extend_from_slice(&frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
     }
+    let begin = std::time::Instant::now();
     // It may be over before everything was sent.
     let _ = stream.write_all(&flood).await;
     let frames = read_to_end(&mut stream).await;
-    if let Some((_, goaway)) = frames.iter().find(|(kind, _)| *kind == 7) {
+    // The last word of the daemon may be lost, but its connection is gone before silence could have ended it.
+    if let Some((_, goaway)) = frames.iter().find(|(kind, _)| *kind == GOAWAY) {
         assert_eq!(&goaway[4..8], ENHANCE_YOUR_CALM);
     }
+    assert!(begin.elapsed() < Duration::from_secs(15), "it was let go for its silence");
     assert_serves(&daemon).await;
 }
 
@@ -208,19 +210,11 @@ async fn requests_under_way_are_counted_by_key_whatever_connections_they_come_by
     assert_eq!(refused + refused_before, 8);
 }
 
-/// Over a connection that takes in almost nothing unless somebody reads.
-async fn tight_streaming(daemon: &Daemon) -> Streaming {
-    let endpoint = Channel::from_shared(format!("http://{}", daemon.address)).unwrap();
-    let endpoint =
-        endpoint.initial_stream_window_size(Some(1024)).initial_connection_window_size(Some(65_535));
-    Streaming::new(endpoint.connect().await.unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_never_reads_its_subscription_holds_up_nobody() {
     let daemon = Daemon::start("shutdown_timeout: 500ms").await;
     let subscribe = || to(SubscribeRequest { stream: "s".into(), ..SubscribeRequest::default() });
-    let never_read = tight_streaming(&daemon).await.subscribe(subscribe()).await.unwrap();
+    let never_read = daemon.tight_streaming().await.subscribe(subscribe()).await.unwrap();
     let mut live = daemon.streaming().await.subscribe(subscribe()).await.unwrap().into_inner();
     let mut service = daemon.service().await;
     let payload = "x".repeat(1000);
@@ -254,16 +248,16 @@ async fn a_session_whose_answers_nobody_reads_takes_in_no_more_and_holds_up_nobo
     let daemon = Daemon::start("shutdown_timeout: 500ms").await;
     let (sent, taken) = tokio::sync::mpsc::channel(1);
     let messages = tokio_stream::wrappers::ReceiverStream::new(taken);
-    let session = tight_streaming(&daemon).await.append_session(to(messages)).await.unwrap();
-    // It is full when nothing is taken for a while.
+    let session = daemon.tight_streaming().await.append_session(to(messages)).await.unwrap();
+    // Answers with many ids fill it soon. It is full when nothing is taken for a while.
     let mut number = 0;
     let is_taken = |number| {
-        let request = AppendSessionRequest { sequence: number, append: Some(append("s", ["a"])) };
+        let request = AppendSessionRequest { sequence: number, append: Some(append("s", ["a"; 300])) };
         tokio::time::timeout(Duration::from_secs(3), sent.send(request))
     };
     while is_taken(number).await.is_ok() {
         number += 1;
-        assert!(number < 1_000_000, "everything is taken in");
+        assert!(number < 100_000, "everything is taken in");
     }
     assert_serves(&daemon).await;
     daemon.stop().await;

@@ -146,14 +146,16 @@ async fn a_store_that_another_program_makes_is_noticed_by_those_who_wait_for_it(
         database.store("orders").stream_names(ledger_sqlite::StreamNames::Mapped).open().await.unwrap();
     let entry = ledger_streams::Append::new(bytes::Bytes::from_static(b"from outside"));
     ledger_streams::Store::append(&store, "s", vec![entry], ledger_streams::Expect::Any).await.unwrap();
-    // It may have caught up with the new store before the entry was in it.
-    let mut seen = Vec::new();
-    while seen.is_empty() {
-        match next(&mut live).await.1 {
-            Event::CaughtUp(_) => {}
-            event => seen = texts(event),
+    let first_entries = async {
+        loop {
+            match next(&mut live).await.1 {
+                // It may have caught up with the new store before the entry was in it.
+                Event::CaughtUp(_) => {}
+                event => return texts(event),
+            }
         }
-    }
+    };
+    let seen = tokio::time::timeout(std::time::Duration::from_secs(60), first_entries).await.unwrap();
     assert_eq!(seen, ["from outside"]);
     database.close().await;
 }

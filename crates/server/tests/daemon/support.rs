@@ -83,6 +83,14 @@ impl Daemon {
         Streaming::new(self.channel().await)
     }
 
+    /// Over a connection that takes in almost nothing unless somebody reads.
+    pub(crate) async fn tight_streaming(&self) -> Streaming {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let endpoint =
+            endpoint.initial_stream_window_size(Some(1024)).initial_connection_window_size(Some(65_535));
+        Streaming::new(endpoint.connect().await.unwrap())
+    }
+
     pub(crate) async fn stop(self) -> Folder {
         self.handle.stop();
         self.running.await.unwrap().unwrap();
