@@ -135,6 +135,15 @@ async fn headers_and_paths_are_bounded() {
 }
 
 #[tokio::test]
+async fn what_was_wrong_is_not_repeated_at_length() {
+    let served = Served::start("").await;
+    let body = format!("{{\"entries\":[{{\"schemaVersion\":\"{}\"}}]}}", "x".repeat(100_000));
+    let refused = served.curl("POST", "/v1/streams/s/entries").body(&body).run().await;
+    assert_eq!(refused.refusal().0, 400);
+    assert!(refused.body.len() < 2000, "{}", refused.body.len());
+}
+
+#[tokio::test]
 async fn nonsense_is_answered_with_an_error_and_others_are_served() {
     let served = Served::start("").await;
     for bytes in [
