@@ -72,9 +72,9 @@ fn fuzz(targets: &[String], seconds: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A file in `fuzz/targets` each.
+/// A file in `fuzz/src/bin` each.
 fn targets() -> Result<Vec<String>, String> {
-    let folder = root().join("fuzz/targets");
+    let folder = root().join("fuzz/src/bin");
     let unreadable = |error| format!("xtask: cannot list {}: {error}", folder.display());
     let mut targets = Vec::new();
     for entry in fs::read_dir(&folder).map_err(unreadable)? {

@@ -12,7 +12,7 @@ cargo xtask test            everything that must hold before a change lands: for
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
 cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
-                            unary, session, batches, pages, latency, subscribers, idle, command, start
+                            unary, session, batches, pages, latency, events, subscribers, idle, command, start
 cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
                             append, batch, fetch, memory, directory, files
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target

@@ -2,7 +2,7 @@
 //! process or a power cut could leave; and the same life with every operation failing.
 //!
 //! `LEDGER_CRASH_IMAGES` sets how many states of each moment are looked at.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -121,6 +121,9 @@ fn payloads(fetched: Fetched) -> Vec<Vec<u8>> {
     all
 }
 
+/// A file, and what is in it.
+type Records = (FileInfo, Vec<u32>);
+
 /// A workload: it bears failures of everything, and notes what it was told.
 struct Life<'a> {
     fs: &'a CrashFs,
@@ -188,14 +191,13 @@ impl Life<'_> {
             let records = reader.records().collect::<io::Result<Vec<_>>>()?;
             Ok((file, records.iter().map(|payload| number(payload)).collect()))
         };
-        let files = store.files().map(|files| files.into_iter().map(records).collect());
-        let Ok(Ok(before)): io::Result<io::Result<Vec<(FileInfo, Vec<u32>)>>> = files else { return };
+        let Ok(files) = store.files() else { return };
+        let Ok(before): io::Result<Vec<Records>> = files.into_iter().map(records).collect() else { return };
         self.history.note(Event::Leaving(before.iter().flat_map(|(_, records)| records.clone()).collect()));
         self.append(store, 1);
         let Ok(after) = store.files() else { return };
         let (stayed, left): (Vec<_>, Vec<_>) = before.into_iter().partition(|(file, _)| after.contains(file));
-        let numbers =
-            |files: Vec<(FileInfo, Vec<u32>)>| files.into_iter().flat_map(|(_, records)| records).collect();
+        let numbers = |files: Vec<Records>| files.into_iter().flat_map(|(_, records)| records).collect();
         self.history.note(Event::Left(numbers(left)));
         self.history.note(Event::Stayed(numbers(stayed)));
     }

@@ -46,6 +46,8 @@ const CALLS: &[Call] = &[
         None,
         Kind::Stream,
     ),
+    call("/metrics", "Metrics", READ, Kind::Request),
+    call("/openapi.json", "OpenApi", None, Kind::Request),
 ];
 
 /// A call of the protocol without a line above is for administrators until it has one.
