@@ -14,7 +14,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::settings::Settings;
-use crate::{anywhere, config, daemon, key, quickstart, store, stream};
+use crate::{anywhere, config, daemon, journal, key, quickstart, store, stream};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -56,6 +56,9 @@ enum Command {
     Config(config::ConfigArgs),
     /// Create, list and revoke the keys that clients of the daemon need
     Key(key::KeyArgs),
+    /// Inspect and maintain a journal of JSON Lines and its archive: status, rebuild, prune, reset
+    #[command(disable_help_flag = true)]
+    Journal(journal::JournalArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -160,6 +163,7 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
             None => print_help(&["key"], console),
             Some(command) => key::dispatch(&command, settings, console),
         },
+        Some(Command::Journal(args)) => journal::run(&args, console),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ledger", &mut script);

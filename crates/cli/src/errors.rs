@@ -129,6 +129,9 @@ pub(crate) enum Failure {
     /// No daemon is running: said on standard output, and by the exit code.
     #[error("ledger daemon is not running")]
     NotRunning,
+    /// A command of the journal failed: said on standard error, and by the exit code.
+    #[error("exit code {0}")]
+    Journal(u8),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,
@@ -173,6 +176,7 @@ pub(crate) fn conclude(result: Result<(), Failure>, damaged_records: u64) -> Exi
         // Whoever read the results has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::NotRunning) => ExitCode::from(NOT_RUNNING),
+        Err(Failure::Journal(code)) => ExitCode::from(code),
         Err(failure) => {
             say(&failure);
             if failure.is_interruption() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }
