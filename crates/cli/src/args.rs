@@ -13,7 +13,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{config, daemon, key, quickstart, store, stream};
+use crate::{buffer, config, daemon, key, quickstart, store, stream};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -41,6 +41,8 @@ enum Command {
     Stream(Box<stream::StreamArgs>),
     /// List and create stores, that is the tables that streams live in
     Store(store::StoreArgs),
+    /// Append to, look at and send the outbox that a program keeps in a folder
+    Buffer(buffer::BufferArgs),
     /// Start the daemon in the background, and wait until it answers
     Start(daemon::StartArgs),
     /// Stop the daemon, and wait until it has ended
@@ -142,6 +144,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
             Some(command) => block_on(store::dispatch(command, &database, console)),
+        },
+        Some(Command::Buffer(args)) => match args.command {
+            None => print_help(&["buffer"], console),
+            Some(command) => buffer::dispatch(command, console),
         },
         Some(Command::Start(args)) => daemon::start(&args, console),
         Some(Command::Stop(args)) => daemon::stop(&args, console),

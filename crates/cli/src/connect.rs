@@ -36,17 +36,28 @@ impl Connection {
     }
 }
 
-impl Stores for Connection {
-    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
+impl Connection {
+    /// A client of a store of the daemon.
+    ///
+    /// # Errors
+    /// [`Failure`] if the configuration cannot be used or the daemon cannot be reached.
+    pub(crate) async fn client(&self, store: &str) -> Result<Client, Failure> {
         let config = self.load()?;
-        let mut builder: ClientBuilder<String> = Client::at(config.listen.clone()).store(command.store());
+        let mut builder: ClientBuilder<String> = Client::at(config.listen.clone()).store(store);
         if let Some(key) = &config.api_key {
             builder = builder.api_key(key.clone());
         }
         if let Some(tls) = tls(&config)? {
             builder = builder.tls(tls);
         }
-        command.run(&builder.connect().await?, console).await
+        Ok(builder.connect().await?)
+    }
+}
+
+impl Stores for Connection {
+    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
+        let client = self.client(command.store()).await?;
+        command.run(&client, console).await
     }
 }
 

@@ -18,6 +18,7 @@
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
+//! | `buffer` | the command group on an outbox on disk |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -33,6 +34,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod buffer;
 mod config;
 mod connect;
 mod console;

@@ -87,6 +87,13 @@ pub(crate) struct StreamArg {
     stream: String,
 }
 
+impl StoreArg {
+    /// The name of the store.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 impl StreamArg {
     /// The name of the stream.
     ///
