@@ -406,8 +406,14 @@ fn what_is_left(expected: &Expected, durability: Durability, cause: Cause) -> Ve
 }
 
 fn fail_everything(durability: Durability) {
-    const FAULTS: [Fault; 5] =
-        [Fault::NoSpace, Fault::Io, Fault::ShortWrite(0), Fault::ShortWrite(9), Fault::FailedSync];
+    const FAULTS: [Fault; 6] = [
+        Fault::NoSpace,
+        Fault::Io,
+        Fault::ShortWrite(0),
+        Fault::ShortWrite(9),
+        Fault::TornWrite(9),
+        Fault::FailedSync,
+    ];
     let (mut images, started) = (0, Instant::now());
     let run = |fs: &CrashFs, history: &History<Event>| short_life(fs, history, durability);
     let tried = for_each_fault(&FAULTS, run, |failure| {
