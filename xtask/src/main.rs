@@ -12,7 +12,9 @@ cargo xtask test            everything that must hold before a change lands: for
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
 cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
-                            unary, session, batches, pages, latency, subscribers, idle, command, start
+                            unary, session, batches, pages, latency, events, subscribers, idle, command, start
+cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
+                            append, batch, fetch, memory, directory, files
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
@@ -21,7 +23,8 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench(name, cases),
+        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
+        ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };
@@ -54,8 +57,8 @@ fn test() -> Result<(), String> {
     Ok(())
 }
 
-fn bench(name: &str, cases: &[&str]) -> Result<(), String> {
-    let mut command = cargo(&["bench", "--package", "ledger", "--bench", name, "--"]);
+fn bench(package: &str, name: &str, cases: &[&str]) -> Result<(), String> {
+    let mut command = cargo(&["bench", "--package", package, "--all-features", "--bench", name, "--"]);
     command.args(cases);
     run("bench", command)
 }

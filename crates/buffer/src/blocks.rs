@@ -36,8 +36,23 @@ impl Blocks {
         self.buffer
     }
 
-    pub(crate) fn file(&self) -> &dyn File {
-        &*self.file
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Where the bytes end.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Lets the bytes end before they did.
+    pub(crate) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// Whether all bytes are in the buffer, so that none will be read again.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.offset == self.start as u64 && self.filled as u64 >= self.end
     }
 
     /// Offset of the next byte.
@@ -99,9 +114,16 @@ impl Blocks {
         let ahead = self.filled as u64;
         let room = usize::try_from(self.left_bytes().saturating_sub(ahead)).unwrap_or(usize::MAX);
         let target = self.buffer.len().min(self.filled.saturating_add(room));
+        let from = self.offset.saturating_add(ahead);
         let bytes = self.buffer.get_mut(self.filled..target).unwrap_or_default();
-        read_exact_at(&*self.file, bytes, self.offset.saturating_add(ahead))?;
-        self.filled = target;
+        if read_exact_at(&*self.file, bytes, from).is_ok() {
+            self.filled = target;
+            return Ok(());
+        }
+        // The disk may still give out what is needed now.
+        let bytes = self.buffer.get_mut(self.filled..want).unwrap_or_default();
+        read_exact_at(&*self.file, bytes, from)?;
+        self.filled = want;
         Ok(())
     }
 }

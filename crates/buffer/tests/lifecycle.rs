@@ -219,12 +219,12 @@ fn reset_leaves_what_another_store_writes_or_sends() {
 fn a_batch_is_one_run_of_records_and_is_checked_before_anything_is_written() {
     let folder = Folder::new();
     let store = folder.options().max_record_size(10).open().unwrap();
-    store.append_batch(["1", "22", "333"]).unwrap();
-    store.append_batch::<&str>([]).unwrap();
+    store.append_batch(&["1", "22", "333"]).unwrap();
+    store.append_batch::<&str>(&[]).unwrap();
     assert_eq!(folder.read("0-events"), records(&[b"1", b"22", b"333"]));
-    let error = store.append_batch(["1", ""]).unwrap_err();
+    let error = store.append_batch(&["1", ""]).unwrap_err();
     assert!(matches!(error, AppendError::Empty { index: 1 }), "{error:?}");
-    let error = store.append_batch(["1", "2", "12345678901"]).unwrap_err();
+    let error = store.append_batch(&["1", "2", "12345678901"]).unwrap_err();
     assert!(matches!(error, AppendError::TooLarge { index: 2, bytes: 11, limit: 10 }), "{error:?}");
     assert_eq!(error.to_string(), "record 2 of the batch has 11 bytes, over max_record_size of 10");
     assert_eq!(folder.read("0-events"), records(&[b"1", b"22", b"333"]));
@@ -272,7 +272,7 @@ fn jsonl_needs_nothing_but_a_newline_between() {
         ..config(folder.root(), 1000)
     })
     .unwrap();
-    store.append_batch(["1", "2"]).unwrap();
+    store.append_batch(&["1", "2"]).unwrap();
     assert_eq!(body(&mut store.fetch(None, None).unwrap().unwrap().data[0]), b"1\n2");
 }
 

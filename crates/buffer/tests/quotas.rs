@@ -109,7 +109,7 @@ fn files_of_other_stores_count() {
     let folder = Folder::new();
     let store = open(&folder, 350, WhenFull::Refuse);
     let other = folder.open();
-    other.append_batch([payload(0), payload(1)]).unwrap();
+    other.append_batch(&[payload(0), payload(1)]).unwrap();
     store.append(&payload(2)).unwrap();
     assert!(matches!(store.append(&payload(3)).unwrap_err(), AppendError::Full { used: 330, .. }));
     assert_eq!(record(&payload(0)).len(), 110);

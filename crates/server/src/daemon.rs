@@ -142,8 +142,7 @@ fn use_all_descriptors() {
 
 fn warn_of_weaknesses(config: &Config) {
     for (key, address) in config.addresses() {
-        let is_encrypted = config.tls_cert.is_some() && key == "listen";
-        if config.api_key.is_some() && !is_encrypted && !is_loopback(address) {
+        if config.api_key.is_some() && !config.encrypts(key) && !is_loopback(address) {
             tracing::warn!(key, address, "API keys cross the network unencrypted; set tls.cert and tls.key");
         }
     }

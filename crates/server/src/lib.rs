@@ -26,9 +26,9 @@
 //! | `listener` | accepting connections: how many, how slow, TLS |
 //! | `guard` | who may call what, and how much at once; panics |
 //! | `calls` | every call: what it needs, what it is counted as |
-//! | `open_call` | a call that stays open, from its first message to its end |
+//! | `admitted` | a call that has been let in, until its end |
 //! | `metrics` | what is counted, as Prometheus reads it |
-//! | `limits` | how much one client may have under way |
+//! | `limits`, `time_limit` | how much one client may have under way, and how long |
 //! | `grpc` | the calls, one file per group |
 //! | [`http`] | the HTTP gateway: JSON and server-sent events in front of the same calls |
 //! | `registry` | the stores of the database |
@@ -38,6 +38,7 @@
 //! | [`log`] | [`Log`]: standard error, or a file of JSON lines |
 #![forbid(unsafe_code)]
 
+mod admitted;
 pub mod background;
 mod calls;
 pub mod config;
@@ -51,9 +52,9 @@ mod limits;
 mod listener;
 pub mod log;
 mod metrics;
-mod open_call;
 pub mod pid;
 mod registry;
+mod time_limit;
 
 pub use config::{Config, ConfigError, Loaded, Overrides};
 pub use daemon::{DaemonError, Place, log_path, run_daemon};

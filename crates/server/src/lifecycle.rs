@@ -89,6 +89,7 @@ pub struct ServeError(#[from] tonic::transport::Error);
 pub struct Server {
     listener: Listener,
     http: Option<Listener>,
+    http_tls: bool,
     gateway: Gateway,
     router: tonic::transport::server::Router<tower::layer::util::Stack<Guard, tower::layer::util::Identity>>,
     context: Arc<Context>,
@@ -150,9 +151,19 @@ impl Server {
         let router = router(&context, guard)?;
         let shared = HandleState { stopping, hurry, keys, certificates, metrics, loaded: Mutex::new(loaded) };
         let handle = Handle { shared: Arc::new(shared) };
-        let shutdown_timeout = config.shutdown_timeout;
-        let hurry = hurrying;
-        Ok(Self { listener, http, gateway, router, context, admission, shutdown_timeout, handle, hurry })
+        let (shutdown_timeout, http_tls) = (config.shutdown_timeout, config.tls_http);
+        Ok(Self {
+            listener,
+            http,
+            http_tls,
+            gateway,
+            router,
+            context,
+            admission,
+            shutdown_timeout,
+            handle,
+            hurry: hurrying,
+        })
     }
 
     /// Where it listens.
@@ -175,20 +186,16 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if it ends by itself. The database is closed in either case.
     pub async fn run(self) -> Result<(), ServeError> {
-        let address = self.address();
+        let address = self.listener.address();
         let certificates = self.handle.shared.certificates.clone();
         if let Some(certificates) = &certificates {
             tokio::spawn(certificates.clone().watch(self.context.stopping.clone()));
         }
-        let admission = self.admission;
-        let stopping = self.context.stopping.clone();
-        let incoming = self.listener.accept(
-            Protocol::Grpc,
-            admission.clone(),
-            certificates.clone(),
-            Timing::DEFAULT,
-            stopping,
-        );
+        let accept = |listener: Listener, protocol, certificates| {
+            let stopping = self.context.stopping.clone();
+            listener.accept(protocol, self.admission.clone(), certificates, Timing::DEFAULT, stopping)
+        };
+        let incoming = accept(self.listener, Protocol::Grpc, certificates.clone());
         let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
         let until_stop = || {
@@ -210,10 +217,8 @@ impl Server {
         let http = async {
             if let Some(listener) = self.http {
                 tracing::info!(addr = %listener.address(), "ledger HTTP gateway listening");
-                let stopping = self.context.stopping.clone();
-                let connections =
-                    listener.accept(Protocol::Http, admission, certificates, Timing::DEFAULT, stopping);
-                http::serve(self.gateway, connections.take_until(until_stop())).await;
+                let certificates = certificates.filter(|_| self.http_tls);
+                http::serve(self.gateway, accept(listener, Protocol::Http, certificates)).await;
             }
         };
         let served = tokio::select! {
@@ -257,6 +262,7 @@ impl Handle {
         in_use.config.listen.clone_from(&loaded.config.listen);
         in_use.config.http_listen.clone_from(&loaded.config.http_listen);
         in_use.config.tls_ca.clone_from(&loaded.config.tls_ca);
+        in_use.config.tls_http = loaded.config.tls_http;
         in_use.check_exposure(keyring.has_named_keys())?;
         let is_live = |key: &str| matches!(key, "api_key" | "allowed_stores" | "allow_insecure");
         let changed = |setting: &&crate::config::Setting| {
@@ -305,6 +311,7 @@ fn router(
         .layer(guard)
         .add_service(calls.service())
         .add_service(calls.streaming())
+        .add_service(calls.consumers())
         .add_service(probes(context.clone()))
         // Some tools speak only the older version of reflection.
         .add_service(reflection().build_v1().map_err(failed)?)

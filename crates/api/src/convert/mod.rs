@@ -33,7 +33,7 @@ fn optional_id<Id: EntryId>(text: &str) -> Result<Option<Id>, InvalidCursor> {
 }
 
 /// An id in an answer.
-fn answered_id<Id: EntryId>(text: &str) -> Result<Id, MalformedAnswer> {
+pub(crate) fn answered_id<Id: EntryId>(text: &str) -> Result<Id, MalformedAnswer> {
     Id::parse(text).map_err(|error| MalformedAnswer { what: "an id", reason: error.to_string() })
 }
 

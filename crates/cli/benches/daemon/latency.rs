@@ -1,9 +1,12 @@
 //! How long after an append a subscriber has the entry.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ledger_api::Client;
-use ledger_streams::{Append, Expect, Position, Store};
+use ledger_streams::{Append, DEFAULT_STORE_NAME, Expect, Position, Store};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use crate::common::load::STREAM;
@@ -27,6 +30,34 @@ pub(crate) async fn grpc(report: &mut Report) {
         }
     });
     measure(report, "gRPC", &writer, arrivals).await;
+}
+
+pub(crate) async fn server_sent_events(report: &mut Report) {
+    let address = free_address();
+    let daemon = Daemon::configured(&format!("http_listen: {address}\n"));
+    let writer = daemon.connect().await;
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let request = format!(
+        "GET /v1/streams/{STREAM}/entries:subscribe?from=now HTTP/1.1\r\nhost: {address}\r\n\
+         x-ledger-store: {DEFAULT_STORE_NAME}\r\naccept: text/event-stream\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    let mut lines = BufReader::new(connection).lines();
+    while lines.next_line().await.unwrap().unwrap() != "event: caught_up" {}
+    let (arrived, arrivals) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            if line.starts_with("data: {\"id\"") && arrived.send(Instant::now()).is_err() {
+                break;
+            }
+        }
+    });
+    measure(report, "server-sent events", &writer, arrivals).await;
+}
+
+/// An address that nobody listens on.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// Sends entries one by one. Measured is from the call of the append, so the commit itself is part of the figure: the

@@ -39,6 +39,7 @@ fn main() {
         ("batches", &|report| runtime.block_on(appends::batches(report))),
         ("pages", &|report| runtime.block_on(reads::pages(report))),
         ("latency", &|report| runtime.block_on(latency::grpc(report))),
+        ("events", &|report| runtime.block_on(latency::server_sent_events(report))),
         ("subscribers", &|report| runtime.block_on(subscribers::on_one_stream(report))),
         ("idle", &|report| runtime.block_on(idle::idle(report))),
         ("command", &|report| runtime.block_on(processes::one_append(report))),

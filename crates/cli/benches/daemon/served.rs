@@ -17,10 +17,15 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts one on a new database.
     pub(crate) fn start() -> Self {
+        Self::configured("")
+    }
+
+    /// Starts one with these lines in its configuration.
+    pub(crate) fn configured(yaml: &str) -> Self {
         let daemon = Self { home: folder() };
         let path = daemon.path("config.yaml");
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, "listen: 127.0.0.1:0\n").unwrap();
+        std::fs::write(path, format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
         daemon.run(&["start"]);
         daemon
     }

@@ -48,6 +48,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// Authority that client certificates must come from (PEM); makes them compulsory.
     pub tls_ca: Option<PathBuf>,
+    /// Whether the HTTP gateway uses them too.
+    pub tls_http: bool,
     /// The database file.
     pub sqlite_path: PathBuf,
 }
@@ -70,6 +72,7 @@ impl Config {
             tls_cert: None,
             tls_key: None,
             tls_ca: None,
+            tls_http: true,
             sqlite_path: folder.join("ledger.db"),
         }
     }
@@ -78,6 +81,13 @@ impl Config {
     pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let http = self.http_listen.as_deref().map(|address| ("http_listen", address));
         std::iter::once(("listen", self.listen.as_str())).chain(http)
+    }
+}
+
+impl Config {
+    /// Whether the listener of this key of the configuration speaks TLS.
+    pub(crate) fn encrypts(&self, key: &str) -> bool {
+        self.tls_cert.is_some() && (key != "http_listen" || self.tls_http)
     }
 }
 
@@ -348,9 +358,8 @@ impl Loaded {
     pub fn check_exposure(&self, has_named_keys: bool) -> Result<(), ConfigError> {
         let config = &self.config;
         for (key, address) in config.addresses() {
-            // Client certificates are asked for on the gRPC listener alone.
-            let is_guarded =
-                config.api_key.is_some() || has_named_keys || (config.tls_ca.is_some() && key == "listen");
+            let asks_for_certificates = config.tls_ca.is_some() && config.encrypts(key);
+            let is_guarded = config.api_key.is_some() || has_named_keys || asks_for_certificates;
             if is_guarded || config.allow_insecure || is_loopback(address) {
                 continue;
             }

@@ -179,7 +179,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "tls.cert",
-        &["Certificate chain (PEM) of the gRPC service; needs tls.key."],
+        &["Certificate chain (PEM); needs tls.key. The files may be replaced while the daemon runs."],
         |config, value| {
             config.tls_cert = path(value)?;
             Ok(())
@@ -203,6 +203,15 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         |config| json!(config.tls_ca.clone().unwrap_or_default()),
+    ),
+    setting(
+        "tls.http",
+        &["Whether the HTTP gateway uses them too. Without TLS it speaks as that of the original does."],
+        |config, value| {
+            config.tls_http = boolean(value)?;
+            Ok(())
+        },
+        |config| json!(config.tls_http),
     ),
     live(setting(
         "db.type",

@@ -188,5 +188,7 @@ fn an_address_for_others_needs_somebody_at_the_door() {
         assert!(error.contains("ledger key create") && error.contains("key http_listen"), "{error}");
         exposed(&yaml, true).unwrap();
         exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
+        exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}"), false).unwrap();
+        assert!(exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c, http: false}}"), false).is_err());
     }
 }

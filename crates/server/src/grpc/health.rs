@@ -15,7 +15,8 @@ use super::Context;
 /// How long the database may take to answer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// What can be asked about; the empty name is the whole daemon.
-const SERVICES: [&str; 3] = ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"];
+const SERVICES: [&str; 4] =
+    ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "ledger.v1.LedgerConsumers"];
 
 /// The health service.
 pub(crate) fn probes(context: Arc<Context>) -> HealthServer<Probes> {

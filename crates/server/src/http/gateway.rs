@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::StreamExt;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -20,8 +21,10 @@ use super::json::{ToJson, to_json};
 use super::refusal::Refusal;
 use super::request::{Head, Message};
 use super::{events, openapi};
+use crate::admitted::Admitted;
 use crate::grpc::{Calls, Context};
-use crate::guard::{Caller, Guard, contain};
+use crate::guard::{Caller, Guard};
+use crate::metrics;
 
 /// The body of an answer.
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -65,11 +68,7 @@ impl Gateway {
         B: http_body::Body<Data = Bytes> + Send + Unpin,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let answered = contain("http", self.try_answer(request)).await;
-        match answered.unwrap_or_else(|fault| Err(fault.into())) {
-            Ok(response) => response,
-            Err(refusal) => refusal.into_response().map(whole),
-        }
+        self.try_answer(request).await.unwrap_or_else(|refusal| refusal.into_response().map(whole))
     }
 
     async fn try_answer<B>(&self, request: Request<B>) -> Result<Response<Body>, Refusal>
@@ -80,24 +79,36 @@ impl Gateway {
         let (parts, body) = request.into_parts();
         let head = Head::of(&parts)?;
         // Before a byte of the body is read: a stranger costs no more than a header.
-        let caller = self.guard.admit(head.call.guarded_as(), &head.metadata)?;
-        let envelope = Envelope { metadata: head.metadata.clone(), caller };
-        let timeout = head.timeout;
+        let mut admitted = self.guard.let_in(head.call.guarded_as(), &head.metadata, &parts.extensions)?;
+        let answer = admitted.carry_out(head.timeout, self.answer_admitted(&admitted, head, body)).await;
+        match answer.unwrap_or_else(|status| Err(status.into())) {
+            Ok(Answer::Whole(response)) => {
+                admitted.ends(Code::Ok);
+                Ok(response)
+            }
+            Ok(Answer::Events { messages, place }) => {
+                Ok(event_stream(messages, place, admitted.stays_open()))
+            }
+            Err(refusal) => {
+                admitted.ends(refusal.status().code());
+                Err(refusal)
+            }
+        }
+    }
+
+    async fn answer_admitted<B>(&self, admitted: &Admitted, head: Head, body: B) -> Result<Answer, Refusal>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let envelope = Envelope { metadata: head.metadata.clone(), caller: admitted.caller() };
         let (body, _place) = if head.has_body { self.read_body(body).await? } else { (Bytes::new(), None) };
         let message = head.message(&body)?;
         drop(body);
-        let answer = async {
-            // Probes do not stand in a queue: they tell whether there is one.
-            let is_probe = matches!(message, Message::Live | Message::Ready);
-            let _turn = if is_probe { None } else { self.requests.acquire().await.ok() };
-            self.carry_out(message, envelope).await
-        };
-        match timeout {
-            None => answer.await,
-            Some(timeout) => tokio::time::timeout(timeout, answer)
-                .await
-                .unwrap_or_else(|_| Err(Status::deadline_exceeded("deadline exceeded").into())),
-        }
+        // Probes do not stand in a queue: they tell whether there is one.
+        let is_probe = matches!(message, Message::Live | Message::Ready);
+        let _turn = if is_probe { None } else { self.requests.acquire().await.ok() };
+        self.carry_out(message, envelope).await
     }
 
     /// The body, bounded in size and time; and its place among the others.
@@ -130,9 +141,9 @@ impl Gateway {
         })
     }
 
-    async fn carry_out(&self, message: Message, envelope: Envelope) -> Result<Response<Body>, Refusal> {
+    async fn carry_out(&self, message: Message, envelope: Envelope) -> Result<Answer, Refusal> {
         let calls = &self.calls;
-        match message {
+        let answer = match message {
             Message::Append(message) => json(calls.append(envelope.around(message)).await),
             Message::Read(message) => json(calls.read(envelope.around(message)).await),
             Message::Count(message) => json(calls.count(envelope.around(message)).await),
@@ -143,31 +154,52 @@ impl Gateway {
             Message::RenameStream(message) => json(calls.rename_stream(envelope.around(message)).await),
             Message::Stat(message) => json(calls.stat(envelope.around(message)).await),
             Message::Search(message) => json(calls.search(envelope.around(message)).await),
-            Message::Subscribe(message) => self.subscribe(envelope.around(message)).await,
+            Message::Subscribe(message) => return self.subscribe(envelope.around(message)).await,
             Message::Health => json(calls.health(envelope.around(proto::HealthRequest {})).await),
             Message::Live => probe(true),
             Message::Ready => probe(self.context.is_ready().await),
             Message::OpenApi => Ok(of_type("application/json", openapi::document())),
-        }
+            Message::Metrics => Ok(of_type(metrics::CONTENT_TYPE, self.context.metrics.render().into())),
+        };
+        answer.map(Answer::Whole)
     }
 
-    async fn subscribe(
-        &self,
-        request: tonic::Request<proto::SubscribeRequest>,
-    ) -> Result<Response<Body>, Refusal> {
+    async fn subscribe(&self, request: tonic::Request<proto::SubscribeRequest>) -> Result<Answer, Refusal> {
         let place = self.subscriptions.clone().try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("there are {MAX_SUBSCRIPTIONS} event streams; no more fit"))
         })?;
         let messages = self.calls.subscribe(request).await?.into_inner();
-        let body = BodyExt::boxed_unsync(StreamBody::new(events::frames(messages, place)));
-        let mut response = Response::new(body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(events::EVENT_STREAM));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Proxies must not collect what is to be delivered at once.
-        headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-        Ok(response)
+        Ok(Answer::Events { messages, place })
     }
+}
+
+/// What a request is answered with.
+enum Answer {
+    /// All of it.
+    Whole(Response<Body>),
+    /// An event stream.
+    Events { messages: <Calls as LedgerStreaming>::SubscribeStream, place: OwnedSemaphorePermit },
+}
+
+/// The answer that is an event stream; the call is open as long as it lives.
+fn event_stream(
+    messages: <Calls as LedgerStreaming>::SubscribeStream,
+    place: OwnedSemaphorePermit,
+    mut call: Admitted,
+) -> Response<Body> {
+    let messages = messages.inspect(move |message| {
+        if let Err(status) = message {
+            call.ends(status.code());
+        }
+    });
+    let body = BodyExt::boxed_unsync(StreamBody::new(events::frames(messages, place)));
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(events::EVENT_STREAM));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // Proxies must not collect what is to be delivered at once.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
 }
 
 /// What goes with a message.

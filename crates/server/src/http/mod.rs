@@ -6,7 +6,7 @@
 //!
 //! It is another face of the same service: requests are turned into the messages of the protocol and handed to the
 //! code that serves gRPC, in this process. So both faces share one guard, one set of checks and one wording of errors,
-//! and TLS on one has no bearing on the other.
+//! and mutual TLS asks nothing of the gateway itself.
 //!
 //! | module | subject |
 //! |---|---|

@@ -101,6 +101,9 @@ impl Protocol<'_> {
     fn answer(&self, call: Call) -> Value {
         let schema = match call {
             Call::Subscribe => return json!({ "text/event-stream": { "schema": { "type": "string" } } }),
+            Call::Metrics => {
+                return json!({ "application/openmetrics-text": { "schema": { "type": "string" } } });
+            }
             Call::OpenApi => json!({ "type": "object" }),
             Call::Live | Call::Ready => json!({ "$ref": reference("HealthResponse") }),
             call => json!({ "$ref": reference(&format!("{call:?}Response")) }),
@@ -113,6 +116,7 @@ impl Protocol<'_> {
             Call::Live => "Whether the process answers.".to_owned(),
             Call::Ready => "Whether the database answers and the daemon is not about to stop.".to_owned(),
             Call::OpenApi => "This document.".to_owned(),
+            Call::Metrics => "What the daemon has counted, as Prometheus reads it.".to_owned(),
             call => {
                 let name = format!("{call:?}");
                 let services = (0..).zip(&self.file.service);
@@ -295,7 +299,7 @@ fn in_path(template: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 fn touches_store(call: Call) -> bool {
-    !matches!(call, Call::Health | Call::Live | Call::Ready | Call::OpenApi)
+    !matches!(call, Call::Health | Call::Live | Call::Ready | Call::OpenApi | Call::Metrics)
 }
 
 #[cfg(test)]

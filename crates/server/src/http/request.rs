@@ -56,6 +56,7 @@ pub enum Message {
     Live,
     Ready,
     OpenApi,
+    Metrics,
 }
 
 /// Decodes a whole request.
@@ -86,7 +87,7 @@ impl Head {
             call: route.call,
             has_body: route.has_body,
             metadata: metadata(&parts.headers),
-            timeout: timeout(&parts.headers)?,
+            timeout: crate::time_limit::time_limit(&parts.headers)?,
             values,
             query,
             last_event_id: last_event_id.transpose()?.filter(|id| !id.is_empty()),
@@ -128,6 +129,7 @@ impl Head {
             Call::Live => Message::Live,
             Call::Ready => Message::Ready,
             Call::OpenApi => Message::OpenApi,
+            Call::Metrics => Message::Metrics,
         })
     }
 
@@ -172,34 +174,6 @@ fn metadata(headers: &HeaderMap) -> HeaderMap {
         }
     }
     metadata
-}
-
-/// How long the caller waits: up to eight digits and a unit (gRPC over HTTP/2, `Grpc-Timeout`).
-fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
-    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
-    let parse = |text: &str| {
-        let unit = text.chars().next_back()?;
-        let digits = text.strip_suffix(unit)?;
-        if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return None;
-        }
-        let count: u64 = digits.parse().ok()?;
-        Some(match unit {
-            'H' => Duration::from_secs(count.checked_mul(3600)?),
-            'M' => Duration::from_secs(count.checked_mul(60)?),
-            'S' => Duration::from_secs(count),
-            'm' => Duration::from_millis(count),
-            'u' => Duration::from_micros(count),
-            'n' => Duration::from_nanos(count),
-            _ => return None,
-        })
-    };
-    let timeout = value.to_str().ok().and_then(parse);
-    timeout.map(Some).ok_or_else(|| {
-        Status::invalid_argument(format!(
-            "invalid grpc-timeout: {value:?}; write a number and H, M, S, m, u or n"
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ pub enum Call {
     Ready,
     /// The description of the routes.
     OpenApi,
+    /// What the daemon has counted.
+    Metrics,
 }
 
 impl Call {
@@ -64,6 +66,7 @@ impl Call {
             Self::Live | Self::Ready => "/grpc.health.v1.Health/Check",
             // The description of the service needs what reflection needs.
             Self::OpenApi => "/openapi.json",
+            Self::Metrics => "/metrics",
         }
     }
 }
@@ -106,6 +109,7 @@ pub const ROUTES: &[Route] = &[
     route(Method::GET, "/healthz", Call::Live),
     route(Method::GET, "/readyz", Call::Ready),
     route(Method::GET, "/openapi.json", Call::OpenApi),
+    route(Method::GET, "/metrics", Call::Metrics),
 ];
 
 /// Why a path leads nowhere.

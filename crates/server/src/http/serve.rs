@@ -4,13 +4,16 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tonic::transport::server::Connected;
 
 use super::Gateway;
+use crate::listener::Connection;
 
 /// How long the header of a request may take to arrive, and how long a connection may wait for its next one.
 const MAX_HEADER_TIME: Duration = Duration::from_secs(10);
@@ -18,16 +21,17 @@ const MAX_HEADER_TIME: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Serves connections until there are no more of them and their requests have ended.
-pub(crate) async fn serve<C>(gateway: Gateway, connections: impl Stream<Item = std::io::Result<C>> + Send)
-where
-    C: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-{
+pub(crate) async fn serve(
+    gateway: Gateway,
+    connections: impl Stream<Item = std::io::Result<Connection>> + Send,
+) {
     let open = GracefulShutdown::new();
     let mut connections = std::pin::pin!(connections);
     while let Some(connection) = connections.next().await {
         let Ok(connection) = connection else { continue };
-        let gateway = gateway.clone();
-        let answer = service_fn(move |request| {
+        let (gateway, peer) = (gateway.clone(), connection.connect_info());
+        let answer = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer.clone());
             let gateway = gateway.clone();
             async move { Ok::<_, Infallible>(gateway.answer(request).await) }
         });

@@ -47,7 +47,7 @@ const TCP_USER_TIMEOUT_MS: u32 = 60_000;
 pub(crate) enum Protocol {
     /// HTTP/2 alone.
     Grpc,
-    /// HTTP/1.1 alone.
+    /// HTTP/1.1.
     Http,
 }
 
@@ -60,7 +60,7 @@ impl Protocol {
         }
     }
 
-    /// Bytes that no first request goes without: the preface of HTTP/2, the shortest request line of HTTP/1.1.
+    /// Bytes that no first request goes without: the preface of HTTP/2, the line of a request to `/`.
     fn opening_bytes(self) -> usize {
         match self {
             Self::Grpc => 24,

@@ -67,26 +67,15 @@ pub enum TlsError {
 /// The files of the configuration, and what was last read from them.
 pub(crate) struct Certificates {
     files: Files,
-    configs: RwLock<Configs>,
+    current: RwLock<Current>,
     /// The files as they were when they were last read, whether or not they could be used.
     seen: Mutex<Vec<Option<Fingerprint>>>,
 }
 
-/// The same certificates, offered to each protocol.
-struct Configs {
+/// What connections are made with, by protocol.
+struct Current {
     grpc: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
-}
-
-impl Configs {
-    fn new(config: ServerConfig) -> Self {
-        let offered = |protocol: Protocol| {
-            let mut config = config.clone();
-            config.alpn_protocols = protocol.alpn();
-            Arc::new(config)
-        };
-        Self { grpc: offered(Protocol::Grpc), http: offered(Protocol::Http) }
-    }
 }
 
 struct Files {
@@ -115,16 +104,16 @@ impl Certificates {
         };
         let files = Files { certificate, key, authority: config.tls_ca.clone() };
         let seen = Mutex::new(files.fingerprints());
-        let configs = RwLock::new(Configs::new(files.read()?));
-        Ok(Some(Arc::new(Self { files, configs, seen })))
+        let current = RwLock::new(files.read()?);
+        Ok(Some(Arc::new(Self { files, current, seen })))
     }
 
     /// What makes the next connection a TLS connection.
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
-        let configs = self.configs.read().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         TlsAcceptor::from(match protocol {
-            Protocol::Grpc => configs.grpc.clone(),
-            Protocol::Http => configs.http.clone(),
+            Protocol::Grpc => current.grpc.clone(),
+            Protocol::Http => current.http.clone(),
         })
     }
 
@@ -134,8 +123,8 @@ impl Certificates {
     /// See [`TlsError`]; then everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.files.fingerprints();
-        let new = Configs::new(self.files.read()?);
-        *self.configs.write().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = self.files.read()?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -177,7 +166,7 @@ impl Files {
         files.into_iter().flatten().map(fingerprint).collect()
     }
 
-    fn read(&self) -> Result<ServerConfig, TlsError> {
+    fn read(&self) -> Result<Current, TlsError> {
         let chain = certificates("tls.cert", &self.certificate)?;
         let key = self.read_key()?;
         let provider = Arc::new(ring::default_provider());
@@ -201,7 +190,12 @@ impl Files {
             }
             error => unusable(error),
         })?;
-        Ok(config)
+        let speaking = |protocol: Protocol| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocol.alpn();
+            Arc::new(config)
+        };
+        Ok(Current { grpc: speaking(Protocol::Grpc), http: speaking(Protocol::Http) })
     }
 
     fn read_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -34,7 +34,15 @@ impl Served {
 
     /// `curl` to this gateway, without any header.
     pub(crate) fn bare(&self, method: &str, path: &str) -> Curl {
-        let url = format!("http://{}{path}", self.http);
+        Self::to(method, format!("http://{}{path}", self.http))
+    }
+
+    /// `curl` by TLS, to the name `localhost`.
+    pub(crate) fn secure(&self, method: &str, path: &str) -> Curl {
+        Self::to(method, format!("https://localhost:{}{path}", self.http.port()))
+    }
+
+    fn to(method: &str, url: String) -> Curl {
         let arguments = ["-sS", "-i", "--path-as-is", "--globoff", "--max-time", "60", "-X", method];
         let mut arguments: Vec<_> = arguments.into_iter().map(str::to_owned).collect();
         arguments.push(url);
@@ -87,6 +95,12 @@ impl Curl {
         let output = output.expect("curl is needed; install it with: apt-get install -y curl");
         assert!(output.status.success(), "{:?}: {}", self.arguments, String::from_utf8_lossy(&output.stderr));
         Answer::of(&output)
+    }
+
+    /// The answer; `None` if there was no connection, or it was ended without one.
+    pub(crate) async fn try_run(&self) -> Option<Answer> {
+        let output = self.command().output().await.unwrap();
+        output.status.success().then(|| Answer::of(&output))
     }
 
     /// What has come by the time that `--max-time` is over.

@@ -19,9 +19,13 @@ fn key(folder: &Folder, name: &str, stores: &[&str], rights: &[Right]) -> String
 /// The right that a route needs, written down a second time on purpose.
 fn needed(call: Call) -> Option<Right> {
     match call {
-        Call::Read | Call::Count | Call::Stat | Call::ListStreamIDs | Call::Search | Call::Subscribe => {
-            Some(Right::Read)
-        }
+        Call::Read
+        | Call::Count
+        | Call::Stat
+        | Call::ListStreamIDs
+        | Call::Search
+        | Call::Subscribe
+        | Call::Metrics => Some(Right::Read),
         Call::Append | Call::SetTags | Call::SetAnnotations => Some(Right::Write),
         Call::Trim | Call::RenameStream => Some(Right::Admin),
         Call::Health | Call::OpenApi | Call::Live | Call::Ready => None,

@@ -8,11 +8,15 @@
     reason = "for tests"
 )]
 mod calls;
+#[path = "../daemon/certificates.rs"]
+#[allow(dead_code, reason = "shared with the other tests of the daemon")]
+mod certificates;
 mod curl;
 mod errors;
 mod events;
 mod keys;
 mod limits;
+mod metrics;
 mod openapi;
 mod probes;
 #[path = "../daemon/support.rs"]
