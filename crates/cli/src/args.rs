@@ -13,7 +13,8 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{config, daemon, journal, key, quickstart, store, stream};
+use crate::settings::Settings;
+use crate::{anywhere, config, daemon, journal, key, quickstart, store, stream};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,6 +30,8 @@ pub(crate) struct Cli {
     /// Database file to work on; without one `stream` talks to the daemon
     #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true, value_parser = any_path())]
     db: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -44,11 +47,11 @@ enum Command {
     /// Start the daemon in the background, and wait until it answers
     Start(daemon::StartArgs),
     /// Stop the daemon, and wait until it has ended
-    Stop(daemon::ControlArgs),
+    Stop(ExtraArgs),
     /// Say whether the daemon is running, and where it listens
-    Status(daemon::ControlArgs),
+    Status(ExtraArgs),
     /// Stop the daemon if it is running, then start it
-    Restart(daemon::RestartArgs),
+    Restart(ExtraArgs),
     /// Check and show the configuration of the daemon
     Config(config::ConfigArgs),
     /// Create, list and revoke the keys that clients of the daemon need
@@ -67,7 +70,7 @@ enum Command {
 }
 
 /// Arguments beyond those that a command takes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ExtraArgs {
     #[arg(hide = true, value_name = "EXTRA")]
     extra: Vec<String>,
@@ -126,12 +129,14 @@ impl DatabaseFile {
 /// # Errors
 /// Those of [`clap`], help included; [`usage::report`](crate::usage::report) says them.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&tree().try_get_matches_from(arguments)?)
+    let tree = tree();
+    let arguments = anywhere::flags_behind_commands(&tree, arguments.collect());
+    Cli::from_arg_matches(&tree.try_get_matches_from(arguments)?)
 }
 
 /// Runs a parsed command line.
 pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
-    let database = DatabaseFile(cli.db);
+    let (database, settings) = (DatabaseFile(cli.db), &cli.settings);
     match cli.command {
         None => print_help(&[], console),
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
@@ -140,23 +145,23 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
             Some(command) if database.named().is_some() => {
                 block_on(stream::dispatch(command, &database, console))
             }
-            Some(command) => block_on(stream::dispatch(command, &args.connection, console)),
+            Some(command) => block_on(stream::dispatch(command, settings, console)),
         },
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
             Some(command) => block_on(store::dispatch(command, &database, console)),
         },
-        Some(Command::Start(args)) => daemon::start(&args, console),
-        Some(Command::Stop(args)) => daemon::stop(&args, console),
-        Some(Command::Status(args)) => daemon::status(&args, console),
-        Some(Command::Restart(args)) => daemon::restart(&args, console),
+        Some(Command::Start(args)) => daemon::start(&args, settings, console),
+        Some(Command::Stop(extra)) => daemon::stop(&extra, settings, console),
+        Some(Command::Status(extra)) => daemon::status(&extra, settings, console),
+        Some(Command::Restart(extra)) => daemon::restart(&extra, settings, console),
         Some(Command::Config(args)) => match args.command {
             None => print_help(&["config"], console),
-            Some(command) => config::dispatch(&command, console),
+            Some(command) => config::dispatch(&command, settings, console),
         },
         Some(Command::Key(args)) => match args.command {
             None => print_help(&["key"], console),
-            Some(command) => key::dispatch(&command, console),
+            Some(command) => key::dispatch(&command, settings, console),
         },
         Some(Command::Journal(args)) => journal::run(&args, console),
         Some(Command::Completions { shell }) => {

@@ -46,6 +46,14 @@ pub(crate) enum Failure {
     /// The daemon cannot be reached.
     #[error(transparent)]
     Connect(#[from] ledger_api::ClientError),
+    /// A daemon refused or failed, or there is none.
+    #[error("rpc error: code = {code} desc = {text}")]
+    Rpc {
+        /// Name of the code.
+        code: String,
+        /// What it said.
+        text: String,
+    },
     /// The database or the store cannot be opened.
     #[error(transparent)]
     Open(#[from] ledger_sqlite::OpenError),

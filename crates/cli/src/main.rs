@@ -8,6 +8,8 @@
 //! | `args` | the command tree and what its flags have in common |
 //! | `usage` | errors of the command line, in the words of the program that the request describes |
 //! | `errors` | [`Failure`](errors::Failure), exit codes |
+//! | `anywhere` | flags in front of their command |
+//! | `settings` | flags that choose a daemon and its configuration |
 //! | `connect` | from an address to the stores of a daemon |
 //! | `open` | from `--db` and `--store` to a store |
 //! | `console` | where results and remarks go |
@@ -34,6 +36,7 @@
 //! | 130 | Ctrl+C ended an `append --input`, `import` or `export`; standard error says how to go on |
 #![forbid(unsafe_code)]
 
+mod anywhere;
 mod args;
 mod config;
 mod connect;
@@ -49,6 +52,7 @@ mod open;
 mod output;
 mod pages;
 mod quickstart;
+mod settings;
 mod store;
 mod stream;
 mod time;

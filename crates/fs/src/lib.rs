@@ -36,9 +36,12 @@
 //! | `read` | [`read_exact_at`], [`read_all`], [`FileReader`] |
 //! | `replace` | [`replace`], [`Replacement`]: a new content in one step |
 //! | `real` | [`RealDir`] |
+//! | `crash` | `CrashFs`, with feature `crash`: every state that a crash could leave, and operations that fail |
 #![forbid(unsafe_code)]
 
 mod append;
+#[cfg(feature = "crash")]
+pub mod crash;
 mod dir;
 mod error;
 mod file;

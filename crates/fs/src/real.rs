@@ -44,10 +44,16 @@ impl RealDir {
         }
     }
 
-    /// The folder at `root`, created with those above it when it is missing.
+    /// The folder at `root`, created with those above it when it is missing. The names of created folders survive a
+    /// power cut.
     pub fn create(root: impl Into<PathBuf>) -> io::Result<Self> {
         let root = root.into();
-        fs::create_dir_all(&root).map_err(|error| FileError::wrap("create the folder", &root, error))?;
+        let missing: Vec<&Path> = root.ancestors().take_while(|folder| !folder.exists()).collect();
+        call("create the folder", &root, |root| fs::create_dir_all(root))?;
+        for above in missing.iter().rev().filter_map(|folder| folder.parent()) {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            sync_folder(above)?;
+        }
         Ok(Self { root })
     }
 
@@ -138,15 +144,16 @@ impl Dir for RealDir {
     }
 
     fn sync(&self, name: &Path) -> io::Result<()> {
-        let operation = "sync the folder";
-        let path = self.at(operation, name)?;
-        let folder = call(operation, &path, |path| fs::File::open(path))?;
-        match folder.sync_all() {
-            // Some network and user-space file systems have nothing to sync in a folder and say so this way.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
-            result => result.map_err(|error| FileError::wrap(operation, &path, error)),
-        }
+        sync_folder(&self.at("sync the folder", name)?)
     }
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
+    call("sync the folder", path, |path| match fs::File::open(path)?.sync_all() {
+        // Some network and user-space file systems have nothing to sync in a folder and say so this way.
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+        result => result,
+    })
 }
 
 #[derive(Debug)]

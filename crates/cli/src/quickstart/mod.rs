@@ -1,4 +1,10 @@
-//! `ledger quickstart`: everything a store does, once, on a fresh database and real-looking events.
+//! `ledger quickstart`: everything a store does, once, on a fresh database and real-looking events; then a daemon that
+//! serves them, in this process.
+//!
+//! Everything that is made is in one temporary folder, which is removed at the end, whatever the end is: only SIGKILL
+//! leaves it behind. A database that was named with `--db` stays.
+
+mod served;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,15 +13,16 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use ledger_sqlite::{Database, SqliteStore, StreamNames};
-use ledger_streams::{AnnotationChanges, Append, Expect, Position, Read, Stream};
+use ledger_streams::{AnnotationChanges, Append, DEFAULT_STORE_NAME, Expect, Position, Read, Stream};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::console::Console;
 use crate::errors::Failure;
 
 /// The events that are appended when no file is named.
-const SAMPLE: &str = include_str!("../../../samples/events.jsonl");
+const SAMPLE: &str = include_str!("../../../../samples/events.jsonl");
 /// Stream that the events go to.
 const STREAM: &str = "events";
 /// Entries of one append.
@@ -25,29 +32,79 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Widest payload that is shown.
 const SHOWN_CHARACTERS: usize = 100;
 
-/// Append a file of JSON Lines to a fresh store, read, filter, tag, search and follow it
+/// Tour a fresh store: append, read, filter, tag, search and follow; then start a daemon that serves it
 #[derive(clap::Args, Debug)]
 pub(crate) struct QuickstartArgs {
     /// JSON Lines file, one JSON value per line (default: a built-in sample of shop events)
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// End after the tour and remove what it has made, instead of serving until Ctrl+C
+    #[arg(long)]
+    exit: bool,
 }
 
 /// One event: any JSON value, kept as it is.
 type Event = Box<RawValue>;
 type Events<'s> = Stream<Event, &'s SqliteStore>;
 
-/// Runs the tour on the database file, which must not exist yet; without one, on a new file that is kept.
+/// Runs the tour on the database file, which must not exist yet; without one, on a new file.
 pub(crate) async fn run(
     args: &QuickstartArgs,
     database: Option<&Path>,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    let path = fresh_file(database)?;
-    let database = Database::open(&path).connect().await?;
-    let result = tour(args, &database, &path, console).await;
-    database.close().await;
-    result
+    // Before anything is made that somebody would have to remove.
+    let mut interruptions = Interruptions::listen().map_err(Failure::Runtime)?;
+    let folder = tempfile::Builder::new().prefix("ledger-quickstart-").tempdir();
+    let folder = folder.map_err(|error| cannot_write(&std::env::temp_dir(), error))?;
+    let path = fresh_file(database, folder.path())?;
+    let words = {
+        let database = Database::open(&path).connect().await?;
+        let words = interruptions.end(tour(args, &database, &path, console)).await;
+        database.close().await;
+        words?
+    };
+    served::show(&path, folder.path(), &words, args.exit, &mut interruptions, console).await?;
+    let place = folder.path().to_owned();
+    folder.close().map_err(|error| cannot_write(&place, error))
+}
+
+/// Ctrl+C, a polite kill, and the end of the terminal.
+struct Interruptions([Signal; 3]);
+
+impl Interruptions {
+    fn listen() -> std::io::Result<Self> {
+        let [interrupt, terminate, hangup] =
+            [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    /// Waits for the next one.
+    async fn next(&mut self) {
+        let Self([interrupt, terminate, hangup]) = self;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+
+    /// Does something until it is done or interrupted.
+    async fn end<T>(&mut self, what: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.next() => Err(Failure::Interrupted),
+            done = what => done,
+        }
+    }
+}
+
+/// Words that lead to entries.
+struct Words {
+    /// The rarest tag.
+    tag: String,
+    /// A word of the newest event.
+    text: String,
 }
 
 async fn tour(
@@ -55,39 +112,33 @@ async fn tour(
     database: &Database,
     path: &Path,
     console: &mut Console<'_>,
-) -> Result<(), Failure> {
+) -> Result<Words, Failure> {
     writeln!(console.out, "Ledger quickstart\n\nstore    {}", path.display())?;
-    let store =
-        database.store(ledger_streams::DEFAULT_STORE_NAME).stream_names(StreamNames::Mapped).open().await?;
+    let store = database.store(DEFAULT_STORE_NAME).stream_names(StreamNames::Mapped).open().await?;
     let events: Events<'_> = Stream::json(&store, STREAM);
     let tags = append(&events, args, console).await?;
     read(&events, console).await?;
-    let rarest =
-        tags.iter().min_by_key(|(_, count)| **count).map(|(tag, _)| tag.as_str()).unwrap_or_default();
-    filter_and_mark(&events, rarest, console).await?;
-    let word = search(&events, console).await?;
+    let tag = tags.into_iter().min_by_key(|(_, count)| *count).map(|(tag, _)| tag).unwrap_or_default();
+    filter_and_mark(&events, &tag, console).await?;
+    let text = search(&events, console).await?;
     follow(&events, console).await?;
-    go_on(path, rarest, &word, console)
+    Ok(Words { tag, text })
 }
 
-/// A path for a new database: the one that was asked for, or one in a new folder.
-fn fresh_file(asked: Option<&Path>) -> Result<PathBuf, Failure> {
+/// A path for a new database: the one that was asked for, or one in the folder.
+fn fresh_file(asked: Option<&Path>, folder: &Path) -> Result<PathBuf, Failure> {
     match asked {
         Some(path) if path.exists() => Err(Failure::Arguments(format!(
             "the quickstart makes a fresh database, and {} exists: name another with --db, or leave --db out",
             path.display()
         ))),
         Some(path) => Ok(path.to_owned()),
-        None => {
-            let folder = tempfile::Builder::new().prefix("ledger-quickstart-").tempdir();
-            let folder = folder.map_err(|source| Failure::File {
-                action: "write",
-                path: std::env::temp_dir(),
-                source,
-            })?;
-            Ok(folder.keep().join("quickstart.db"))
-        }
+        None => Ok(folder.join("quickstart.db")),
     }
+}
+
+fn cannot_write(path: &Path, source: std::io::Error) -> Failure {
+    Failure::File { action: "write", path: path.to_owned(), source }
 }
 
 /// Appends every line; answers how often each tag was given.
@@ -252,37 +303,6 @@ async fn follow(events: &Events<'_>, console: &mut Console<'_>) -> Result<(), Fa
         writeln!(console.out, "retry    {text}")?;
     }
     Ok(())
-}
-
-fn go_on(path: &Path, tag: &str, word: &str, console: &mut Console<'_>) -> Result<(), Failure> {
-    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("ledger"));
-    let (program, database) = (quoted(&program.to_string_lossy()), quoted(&path.to_string_lossy()));
-    let (tag, word) = (quoted(tag), quoted(word));
-    writeln!(
-        console.out,
-        r#"
-Go on with:
-
-  alias ledger={program}
-  export LEDGER_DB={database}
-  ledger stream list
-  ledger stream stat   --stream {STREAM}
-  ledger stream read   --stream {STREAM} --tag {tag} --desc --limit 5
-  ledger stream search --stream {STREAM} {word}
-  ledger stream tail   --stream {STREAM} --from now &
-  ledger stream append --stream {STREAM} --json '{{"type":"login","user":"you"}}'
-  ledger stream export --stream {STREAM} --output events.jsonl"#
-    )?;
-    Ok(())
-}
-
-/// A word of a POSIX shell.
-fn quoted(text: &str) -> String {
-    let is_plain = |character: char| character.is_ascii_alphanumeric() || "/._-".contains(character);
-    if !text.is_empty() && text.chars().all(is_plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn shortened(text: &str) -> Cow<'_, str> {
