@@ -1,6 +1,14 @@
 //! Real processes: locks between them, paused and killed holders, kills in append, rebuild and vacuum.
 //!
 //! The program starts itself as its own helper: `processes child <what> <home> …`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -156,7 +164,10 @@ fn contenders() {
     let sections = home.read("count").len();
     assert_eq!(sections, 64 * rounds);
     let ideal = 0.005 * sections as f64;
-    println!("  {sections} sections of 5 ms: {:.2} of the ideal throughput", ideal / started.elapsed().as_secs_f64());
+    println!(
+        "  {sections} sections of 5 ms: {:.2} of the ideal throughput",
+        ideal / started.elapsed().as_secs_f64()
+    );
 }
 
 fn killed_holder() {
@@ -219,7 +230,10 @@ fn kills_in_append() {
     distinct.sort();
     distinct.dedup();
     assert_eq!(distinct.len(), found.len(), "a record is there twice");
-    assert!(acknowledged.iter().all(|id| distinct.binary_search(id).is_ok()), "an acknowledged record is gone");
+    assert!(
+        acknowledged.iter().all(|id| distinct.binary_search(id).is_ok()),
+        "an acknowledged record is gone"
+    );
     assert_eq!(home.build().turns_applied, found.len() as u64);
 }
 
@@ -245,7 +259,8 @@ fn kills(what: &str, said: &str) {
     }
     home.rebuild();
     assert_whole(&home);
-    let names: Vec<_> = fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains(".tmp")), "{names:?}");
 }
 
