@@ -127,11 +127,11 @@ mod tests {
         let mut connection = Coalesced::new(written.clone());
         let seen = Arc::new(Mutex::new(Vec::new()));
         for burst in 1..=2 {
-            let (seen, counter) = (seen.clone(), written.0.clone());
-            tokio::spawn(async move { seen.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
+            let (log, counter) = (seen.clone(), written.0.clone());
+            tokio::spawn(async move { log.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
             connection.write_all(b"frame").await.unwrap();
-            let (seen, counter) = (seen.clone(), written.0.clone());
-            tokio::spawn(async move { seen.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
+            let (log, counter) = (seen.clone(), written.0.clone());
+            tokio::spawn(async move { log.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
             connection.write_all(b"frame").await.unwrap();
             connection.flush().await.unwrap();
         }
