@@ -126,14 +126,12 @@ mod tests {
         let written = Counted::default();
         let mut connection = Coalesced::new(written.clone());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let look = |burst: u8| {
-            let (seen, writes) = (seen.clone(), written.0.clone());
-            tokio::spawn(async move { seen.lock().await.push((burst, writes.load(Ordering::Relaxed))) });
-        };
         for burst in 1..=2 {
-            look(burst);
+            let (log, counter) = (seen.clone(), written.0.clone());
+            tokio::spawn(async move { log.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
             connection.write_all(b"frame").await.unwrap();
-            look(burst);
+            let (log, counter) = (seen.clone(), written.0.clone());
+            tokio::spawn(async move { log.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
             connection.write_all(b"frame").await.unwrap();
             connection.flush().await.unwrap();
         }

@@ -91,6 +91,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A command on services failed.
+    #[error(transparent)]
+    Yard(#[from] crate::yard::YardFailure),
     /// The configuration of the daemon cannot be used.
     #[error(transparent)]
     Config(#[from] ledger_server::ConfigError),
@@ -132,6 +135,15 @@ pub(crate) enum Failure {
     /// A command of the journal failed: said on standard error, and by the exit code.
     #[error("exit code {0}")]
     Journal(u8),
+    /// Something went wrong with a chunk ledger.
+    #[error(transparent)]
+    Chain(Box<dyn Error + Send + Sync>),
+    /// A chunk ledger does not verify; the report says why.
+    #[error("{0}")]
+    NotVerified(&'static str),
+    /// Two chunk ledgers differ.
+    #[error("{0}")]
+    Differs(String),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,

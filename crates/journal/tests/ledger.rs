@@ -13,7 +13,8 @@ use relayburn_ledger::json::{parse, stringify};
 use relayburn_ledger::line::Kind;
 use relayburn_ledger::reclassify::Labels;
 use relayburn_ledger::record::{
-    Block, Compaction, Number, RawRecord, Record, Relationship, ToolCall, ToolResultEvent, Turn, Usage, UserTurn,
+    Block, Compaction, Number, RawRecord, Record, Relationship, ToolCall, ToolResultEvent, Turn, Usage,
+    UserTurn,
 };
 use relayburn_ledger::stamp::{Range, Selector, Stamp};
 use relayburn_ledger::{Ledger, LedgerError, Query, cursors, reader};
@@ -59,13 +60,20 @@ fn turns(home: &TestHome, query: &Query) -> Vec<(String, String)> {
 fn turns_come_back_as_they_were_written_with_an_empty_enrichment() {
     let home = TestHome::new();
     let written = Turn {
-        tool_calls: vec![ToolCall { id: "t".to_owned(), name: "Read".to_owned(), args_hash: "abcd".to_owned(), ..ToolCall::default() }],
+        tool_calls: vec![ToolCall {
+            id: "t".to_owned(),
+            name: "Read".to_owned(),
+            args_hash: "abcd".to_owned(),
+            ..ToolCall::default()
+        }],
         ..turn("s", "a", 1)
     };
     assert_eq!(ledger(&home).append(&[written.clone(), turn("s", "b", 2)]).unwrap(), 2);
     let found = reader::turns(&home.home, &Query::default()).unwrap();
     assert_eq!(found[0].record, written.to_json());
-    assert!(found.iter().all(|turn| turn.enrichment.is_empty() && turn.to_json().ends_with("\"enrichment\":{}}")));
+    assert!(
+        found.iter().all(|turn| turn.enrichment.is_empty() && turn.to_json().ends_with("\"enrichment\":{}}"))
+    );
     assert!(home.path("ledger.jsonl").is_file());
     let line = String::from_utf8(home.read("ledger.jsonl")).unwrap();
     let start = r#"{"v":1,"kind":"turn","record":{"v":1,"source":"claude-code","sessionId":"s","messageId":"a","turnIndex":1,"ts":"2026-04-20T00:01:00.000Z","model":"claude-sonnet-4-6","usage":{"input":1,"output":50,"reasoning":0,"cacheRead":0,"cacheCreate5m":0,"cacheCreate1h":0},"toolCalls":[{"id":"t","name":"Read","argsHash":"abcd"}],"#;
@@ -123,7 +131,12 @@ fn other_records_round_trip_and_are_deduplicated() {
         session_id: "s".to_owned(),
         user_uuid: "u".to_owned(),
         ts: "2026-04-20T00:00:00.000Z".to_owned(),
-        blocks: vec![Block { kind: "text".to_owned(), byte_len: Number(7.0), is_error: Some(false), ..Block::default() }],
+        blocks: vec![Block {
+            kind: "text".to_owned(),
+            byte_len: Number(7.0),
+            is_error: Some(false),
+            ..Block::default()
+        }],
         ..UserTurn::default()
     };
     let compaction = Compaction {
@@ -151,7 +164,10 @@ fn other_records_round_trip_and_are_deduplicated() {
     assert_eq!(read(Kind::Relationship, &by_session("parent")).len(), 2, "by either end");
     assert_eq!(read(Kind::Relationship, &by_session("s")).len(), 2);
     let by_source = Query { source: Some("codex".to_owned()), ..Query::default() };
-    assert_eq!((read(Kind::UserTurn, &by_source).len(), read(Kind::ToolResultEvent, &by_source).len()), (0, 2));
+    assert_eq!(
+        (read(Kind::UserTurn, &by_source).len(), read(Kind::ToolResultEvent, &by_source).len()),
+        (0, 2)
+    );
     // A user turn and a turn of the same session do not collide.
     assert_eq!(writer.append(&[turn("s", "m", 3)]).unwrap(), 1);
 }
@@ -193,7 +209,9 @@ fn a_stamp_with_a_parent_agent_brings_one_relationship() {
     let found = reader::records(&home.home, Kind::Relationship, &Query::default()).unwrap();
     assert_eq!(
         found,
-        [r#"{"v":1,"source":"spawn-env","sessionId":"s-child","relatedSessionId":"ag-parent","relationshipType":"subagent","ts":"2026-04-21T00:00:01.000Z","agentId":"ag-child"}"#]
+        [
+            r#"{"v":1,"source":"spawn-env","sessionId":"s-child","relatedSessionId":"ag-parent","relationshipType":"subagent","ts":"2026-04-21T00:00:01.000Z","agentId":"ag-child"}"#
+        ]
     );
     assert_eq!(home.read("ledger.idx"), b"cb930510593fe961\n");
 }
@@ -317,7 +335,9 @@ fn content_is_kept_per_session_and_once() {
     assert_eq!(warnings, [r#"[burn] skipping content record with unsafe sessionId: "../escape""#]);
     assert_eq!(content.read("s-1", None).unwrap(), [record]);
     assert_eq!(content.read("s-1", Some("m")).unwrap().len(), 1);
-    assert!(content.read("s-1", Some("x")).unwrap().is_empty() && content.read("none", None).unwrap().is_empty());
+    assert!(
+        content.read("s-1", Some("x")).unwrap().is_empty() && content.read("none", None).unwrap().is_empty()
+    );
     let mut sessions = content.sessions().unwrap();
     sessions.sort();
     assert_eq!(sessions, ["s-1", "s-2"]);
@@ -337,16 +357,20 @@ fn content_of_the_fixture_reads_as_the_original_reads_it() {
     assert_eq!(json!(sessions), expected["sessionIds"]);
     for case in expected["reads"].as_array().unwrap() {
         let selector = &case["selector"];
-        let found = content.read(selector["sessionId"].as_str().unwrap(), selector["messageId"].as_str()).unwrap();
+        let found =
+            content.read(selector["sessionId"].as_str().unwrap(), selector["messageId"].as_str()).unwrap();
         assert_eq!(Some(found.len() as u64), case["count"].as_u64(), "{selector}");
         let compact: Vec<String> = found.iter().map(|record| stringify(parse(record).unwrap())).collect();
         if let Some(sha) = case["sha256"].as_str() {
-            let digest: String =
-                Sha256::digest(compact.join("\n").as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+            let digest: String = Sha256::digest(compact.join("\n").as_bytes())
+                .iter()
+                .map(|byte| format!("{byte:02x}"))
+                .collect();
             assert_eq!(digest, sha, "{selector}");
         }
         if let Some(records) = case["records"].as_array() {
-            let found: Vec<Value> = compact.iter().map(|record| serde_json::from_str(record).unwrap()).collect();
+            let found: Vec<Value> =
+                compact.iter().map(|record| serde_json::from_str(record).unwrap()).collect();
             assert_eq!(&found, records);
         }
     }
@@ -398,7 +422,8 @@ fn cursors_survive_and_concurrent_changes_of_other_keys_stay() {
     assert!(written.starts_with(b"{\n  \"files\": {\n    \"") && !written.ends_with(b"\n"));
     cursors::save(&home.home, &before).unwrap();
     assert_eq!(cursors::load(&home.home), before);
-    let names: Vec<_> = fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains("tmp")), "{names:?}");
     // Without a difference nothing is written, and no lock is needed.
     fs::write(home.path("cursors.lock"), "").unwrap();
@@ -423,13 +448,19 @@ fn reclassifying_fills_labels_and_leaves_every_other_byte() {
     };
     assert_eq!(writer.reclassify(true, &mut { answer }).unwrap(), Default::default());
     let stamp = common::stamp_line("s", "2026-04-20T00:00:00.000Z", "{ \"a\" : 1.0 }");
-    let labelled = turn_line("s", "b", 1).replace("\"toolCalls\":[]", "\"toolCalls\":[],\"activity\":\"coding\"");
+    let labelled =
+        turn_line("s", "b", 1).replace("\"toolCalls\":[]", "\"toolCalls\":[],\"activity\":\"coding\"");
     home.write("ledger.jsonl", turn_line("s", "a", 0) + &stamp + "junk\n\n" + &labelled + "torn");
     let report = writer.reclassify(false, &mut { answer }).unwrap();
     assert_eq!((report.scanned, report.processed, report.changed, report.skipped), (2, 1, 1, 1));
-    let expected = turn_line("s", "a", 0)
-        .replace("\"toolCalls\":[]", "\"toolCalls\":[],\"activity\":\"testing\",\"retries\":2,\"hasEdits\":true");
-    assert_eq!(String::from_utf8(home.read("ledger.jsonl")).unwrap(), expected + &stamp + "junk\n\n" + &labelled + "torn");
+    let expected = turn_line("s", "a", 0).replace(
+        "\"toolCalls\":[]",
+        "\"toolCalls\":[],\"activity\":\"testing\",\"retries\":2,\"hasEdits\":true",
+    );
+    assert_eq!(
+        String::from_utf8(home.read("ledger.jsonl")).unwrap(),
+        expected + &stamp + "junk\n\n" + &labelled + "torn"
+    );
     let report = writer.reclassify(true, &mut { answer }).unwrap();
     assert_eq!((report.processed, report.changed, report.changed_by_category["testing"]), (2, 1, 1));
 }

@@ -156,7 +156,10 @@ fn contenders() {
     let sections = home.read("count").len();
     assert_eq!(sections, 64 * rounds);
     let ideal = 0.005 * sections as f64;
-    println!("  {sections} sections of 5 ms: {:.2} of the ideal throughput", ideal / started.elapsed().as_secs_f64());
+    println!(
+        "  {sections} sections of 5 ms: {:.2} of the ideal throughput",
+        ideal / started.elapsed().as_secs_f64()
+    );
 }
 
 fn killed_holder() {
@@ -219,7 +222,10 @@ fn kills_in_append() {
     distinct.sort();
     distinct.dedup();
     assert_eq!(distinct.len(), found.len(), "a record is there twice");
-    assert!(acknowledged.iter().all(|id| distinct.binary_search(id).is_ok()), "an acknowledged record is gone");
+    assert!(
+        acknowledged.iter().all(|id| distinct.binary_search(id).is_ok()),
+        "an acknowledged record is gone"
+    );
     assert_eq!(home.build().turns_applied, found.len() as u64);
 }
 
@@ -245,7 +251,8 @@ fn kills(what: &str, said: &str) {
     }
     home.rebuild();
     assert_whole(&home);
-    let names: Vec<_> = fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(home.folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert!(names.iter().all(|name| !name.to_string_lossy().contains(".tmp")), "{names:?}");
 }
 
