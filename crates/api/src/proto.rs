@@ -41,11 +41,11 @@ mod tests {
     }
 
     #[test]
-    fn the_descriptor_describes_both_services() {
+    fn the_descriptor_describes_every_service() {
         let files = FileDescriptorSet::decode(FILE_DESCRIPTOR_SET).unwrap();
         let file = files.file.iter().find(|file| file.package() == "ledger.v1").unwrap();
         let services: Vec<_> = file.service.iter().map(|service| service.name()).collect();
-        assert_eq!(services, ["LedgerService", "LedgerStreaming"]);
+        assert_eq!(services, ["LedgerService", "LedgerStreaming", "LedgerConsumers"]);
         assert_eq!(file.service[0].method.len(), 11);
     }
 

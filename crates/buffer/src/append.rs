@@ -20,7 +20,7 @@ impl LedgerStore {
     /// # Errors
     /// [`AppendError`]; whether anything was written is said by its variant.
     pub fn append(&self, payload: &[u8]) -> Result<(), AppendError> {
-        let header = self.header_of(payload, 0)?.encode();
+        let header = Header::of(payload, self.check_length(payload, 0)?).encode();
         let mut writer = self.writer();
         let mut scratch = std::mem::take(&mut writer.scratch);
         scratch.clear();
@@ -39,18 +39,19 @@ impl LedgerStore {
     ///
     /// # Errors
     /// [`AppendError`]; whether anything was written is said by its variant.
-    pub fn append_batch<P: AsRef<[u8]>>(
-        &self,
-        payloads: impl IntoIterator<Item = P>,
-    ) -> Result<(), AppendError> {
-        let mut records = Vec::new();
-        for (index, payload) in payloads.into_iter().enumerate() {
+    pub fn append_batch<P: AsRef<[u8]>>(&self, payloads: &[P]) -> Result<(), AppendError> {
+        let mut bytes = 0_usize;
+        for (index, payload) in payloads.iter().enumerate() {
+            let length = self.check_length(payload.as_ref(), index)?;
+            bytes = bytes.saturating_add(HEADER_BYTES).saturating_add(length as usize);
+        }
+        if bytes > MAX_BATCH_BYTES {
+            return Err(AppendError::BatchTooLarge { bytes, limit: MAX_BATCH_BYTES });
+        }
+        let mut records = Vec::with_capacity(bytes);
+        for (index, payload) in payloads.iter().enumerate() {
             let payload = payload.as_ref();
-            let header = self.header_of(payload, index)?;
-            let bytes = records.len().saturating_add(HEADER_BYTES).saturating_add(payload.len());
-            if bytes > MAX_BATCH_BYTES {
-                return Err(AppendError::BatchTooLarge { bytes, limit: MAX_BATCH_BYTES });
-            }
+            let header = Header::of(payload, self.check_length(payload, index)?);
             records.extend_from_slice(&header.encode());
             records.extend_from_slice(payload);
         }
@@ -61,11 +62,11 @@ impl LedgerStore {
         self.acknowledge(written)
     }
 
-    fn header_of(&self, payload: &[u8], index: usize) -> Result<Header, AppendError> {
+    fn check_length(&self, payload: &[u8], index: usize) -> Result<u32, AppendError> {
         let limit = self.settings.checker.max_record_size;
         match u32::try_from(payload.len()) {
             Ok(0) => Err(AppendError::Empty { index }),
-            Ok(length) if length <= limit => Ok(Header::of(payload, length)),
+            Ok(length) if length <= limit => Ok(length),
             _ => Err(AppendError::TooLarge { index, bytes: payload.len(), limit }),
         }
     }

@@ -36,8 +36,23 @@ impl Blocks {
         self.buffer
     }
 
-    pub(crate) fn file(&self) -> &dyn File {
-        &*self.file
+    pub(crate) fn file(&self) -> &Arc<dyn File> {
+        &self.file
+    }
+
+    /// Where the bytes end.
+    pub(crate) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Lets the bytes end before they did.
+    pub(crate) fn set_end(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    /// Whether all bytes are in the buffer, so that none will be read again.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.offset == self.start as u64 && self.filled as u64 >= self.end
     }
 
     /// Offset of the next byte.
@@ -76,13 +91,14 @@ impl Blocks {
         self.seek(self.offset.saturating_add(bytes));
     }
 
-    /// Moves to an offset.
+    /// Moves to an offset, without reading again what is in the buffer.
     pub(crate) fn seek(&mut self, offset: u64) {
-        let in_buffer = offset.checked_sub(self.offset).and_then(|ahead| usize::try_from(ahead).ok());
-        match in_buffer.map(|ahead| self.start.saturating_add(ahead)) {
-            Some(start) if start <= self.filled => self.start = start,
-            _ => (self.start, self.filled) = (0, 0),
-        }
+        let buffered_from = self.offset.saturating_sub(self.start as u64);
+        let in_buffer = offset.checked_sub(buffered_from).and_then(|at| usize::try_from(at).ok());
+        (self.start, self.filled) = match in_buffer {
+            Some(start) if start <= self.filled => (start, self.filled),
+            _ => (0, 0),
+        };
         self.offset = offset;
     }
 
@@ -98,9 +114,16 @@ impl Blocks {
         let ahead = self.filled as u64;
         let room = usize::try_from(self.left_bytes().saturating_sub(ahead)).unwrap_or(usize::MAX);
         let target = self.buffer.len().min(self.filled.saturating_add(room));
+        let from = self.offset.saturating_add(ahead);
         let bytes = self.buffer.get_mut(self.filled..target).unwrap_or_default();
-        read_exact_at(&*self.file, bytes, self.offset.saturating_add(ahead))?;
-        self.filled = target;
+        if read_exact_at(&*self.file, bytes, from).is_ok() {
+            self.filled = target;
+            return Ok(());
+        }
+        // The disk may still give out what is needed now.
+        let bytes = self.buffer.get_mut(self.filled..want).unwrap_or_default();
+        read_exact_at(&*self.file, bytes, from)?;
+        self.filled = want;
         Ok(())
     }
 }

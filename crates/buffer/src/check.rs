@@ -37,18 +37,17 @@ pub(crate) struct Checker {
 }
 
 impl Checker {
-    /// Checks the first `len` bytes of a file. `buffer` is used on the way and can be used again.
-    pub(crate) fn check(self, file: &Arc<dyn File>, len: u64, buffer: &mut Vec<u8>) -> Checked {
-        let mut blocks = Blocks::with_buffer(file.clone(), 0, len, std::mem::take(buffer));
+    /// Checks the file from its beginning.
+    pub(crate) fn check(self, blocks: &mut Blocks) -> Checked {
         let mut checked = Checked::default();
         let damage = loop {
             let step = match self.validation {
-                Validation::Full => match next_record(&mut blocks, self.max_record_size) {
+                Validation::Full => match next_record(blocks, self.max_record_size) {
                     Next::Record(payload) => Ok(Some(payload.len() as u64)),
                     Next::End => Ok(None),
                     Next::Damaged(kind) => Err(kind),
                 },
-                Validation::HeadersOnly => skip_record(&mut blocks, self.max_record_size),
+                Validation::HeadersOnly => skip_record(blocks, self.max_record_size),
             };
             match step {
                 Ok(Some(payload_bytes)) => checked.count(payload_bytes, blocks.offset()),
@@ -56,8 +55,8 @@ impl Checker {
                 Err(kind) => break Some(kind),
             }
         };
-        *buffer = blocks.into_buffer();
-        checked.damage = damage.map(|kind| self.damage(file, checked.intact_bytes, len, kind));
+        checked.damage =
+            damage.map(|kind| self.damage(blocks.file(), checked.intact_bytes, blocks.end(), kind));
         checked
     }
 

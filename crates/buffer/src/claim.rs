@@ -1,13 +1,16 @@
 //! Having a file for oneself (holes H2, H3, H10).
 
 use std::io;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ledger_fs::{Dir, File, FileId, Kind, Metadata, Open};
 
-use crate::damage::Damage;
-use crate::names::{FileName, Names};
+use crate::blocks::Blocks;
+use crate::check::{Checked, Checker};
+use crate::damage::{Damage, DamageKind};
+use crate::names::FileName;
+use crate::scan::Folder;
 
 /// A file that this process has locked, so that nobody else sends it, and holds open, so that no other file can have its
 /// identity. Readers and [`Removable`](crate::Removable)s share it; the last of them gives it back.
@@ -19,15 +22,19 @@ pub(crate) struct Claim {
     /// The name, relative to the folder.
     pub(crate) path: PathBuf,
     pub(crate) found: Metadata,
-    damage: Mutex<Option<Damage>>,
+    pub(crate) checker: Checker,
+    checked: OnceLock<Checked>,
+    /// Damage that was found while the file was streamed.
+    streamed: Mutex<Option<Damage>>,
 }
 
 impl Claim {
     /// Claims a file; `None` if somebody writes it or has claimed it, or if it is gone.
-    pub(crate) fn take(dir: &Arc<dyn Dir>, names: &Names, name: FileName) -> io::Result<Option<Self>> {
+    pub(crate) fn take(folder: &Folder, checker: Checker, name: FileName) -> io::Result<Option<Self>> {
+        let Folder { dir, names } = folder;
         let path = names.path(name);
-        let file: Arc<dyn File> = match dir.open(&path, Open::READ) {
-            Ok(file) => file.into(),
+        let file = match dir.open(&path, Open::READ) {
+            Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
@@ -39,16 +46,45 @@ impl Claim {
             return Ok(None);
         }
         // Nobody writes any more, so this is its size for good.
-        let found = file.metadata()?;
-        Ok(Some(Self { dir: dir.clone(), file, name, path, found, damage: Mutex::new(None) }))
+        Self::new(folder, checker, name, file).map(Some)
     }
 
     /// Opens a file only to look at it: it may be written to, sent and removed meanwhile.
-    pub(crate) fn peek(dir: &Arc<dyn Dir>, names: &Names, name: FileName) -> io::Result<Self> {
-        let path = names.path(name);
-        let file: Arc<dyn File> = dir.open(&path, Open::READ)?.into();
-        let found = file.metadata()?;
-        Ok(Self { dir: dir.clone(), file, name, path, found, damage: Mutex::new(None) })
+    pub(crate) fn peek(folder: &Folder, checker: Checker, name: FileName) -> io::Result<Self> {
+        Self::new(folder, checker, name, folder.dir.open(&folder.names.path(name), Open::READ)?)
+    }
+
+    fn new(folder: &Folder, checker: Checker, name: FileName, file: Box<dyn File>) -> io::Result<Self> {
+        let (dir, path, found) = (folder.dir.clone(), folder.names.path(name), file.metadata()?);
+        let (checked, streamed) = (OnceLock::new(), Mutex::new(None));
+        Ok(Self { dir, file: file.into(), name, path, found, checker, checked, streamed })
+    }
+
+    /// What the file holds. It is looked at when this is first asked for.
+    pub(crate) fn checked(&self) -> &Checked {
+        self.checked.get_or_init(|| self.check(&mut self.blocks()))
+    }
+
+    /// The same; if the file is looked at, then through these blocks.
+    pub(crate) fn checked_through(&self, blocks: &mut Blocks) -> &Checked {
+        self.checked.get_or_init(|| self.check(blocks))
+    }
+
+    /// Whether it was looked at.
+    pub(crate) fn is_checked(&self) -> bool {
+        self.checked.get().is_some()
+    }
+
+    fn check(&self, blocks: &mut Blocks) -> Checked {
+        match self.name {
+            FileName::Data(_) => self.checker.check(blocks),
+            FileName::Legacy(_) => Checked { intact_bytes: self.found.len, ..Checked::default() },
+        }
+    }
+
+    /// The bytes of the file.
+    pub(crate) fn blocks(&self) -> Blocks {
+        Blocks::new(self.file.clone(), 0, self.found.len)
     }
 
     /// Whether the name still leads to this file.
@@ -61,17 +97,21 @@ impl Claim {
         self.dir.path().join(&self.path)
     }
 
+    /// What is wrong with it.
     pub(crate) fn damage(&self) -> Option<Damage> {
-        *self.damage.lock().unwrap_or_else(PoisonError::into_inner)
+        let streamed = *self.streamed.lock().unwrap_or_else(PoisonError::into_inner);
+        streamed.or(self.checked().damage)
     }
 
-    pub(crate) fn set_damage(&self, damage: Option<Damage>) {
-        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = damage;
+    /// Damage was found while the file was streamed.
+    pub(crate) fn found_damaged(&self, offset: u64, kind: DamageKind) {
+        let damage = self.checker.damage(&self.file, offset, self.found.len, kind);
+        self.streamed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(damage);
     }
 }
 
 /// Whether a name leads to a certain regular file.
-pub(crate) fn is_named(dir: &dyn Dir, path: &std::path::Path, id: FileId) -> io::Result<bool> {
+pub(crate) fn is_named(dir: &dyn Dir, path: &Path, id: FileId) -> io::Result<bool> {
     match dir.metadata(path) {
         Ok(found) => Ok(found.id == id && found.kind == Kind::File),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

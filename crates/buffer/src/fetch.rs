@@ -10,7 +10,7 @@ use crate::claim::Claim;
 use crate::config::Callback;
 use crate::error::FetchError;
 use crate::names::FileName;
-use crate::reader::LedgerReader;
+use crate::reader::{LedgerReader, Spare};
 use crate::remove::Removable;
 use crate::store::LedgerStore;
 
@@ -48,11 +48,11 @@ impl LedgerStore {
         self.finish_active();
         let count = count.unwrap_or(MAX_FETCH_FILES).min(MAX_FETCH_FILES);
         let claims = self.claim_oldest(count, max_bytes.map_or(u64::MAX, |bytes| bytes as u64))?;
-        let mut buffer = Vec::new();
+        let spare = Arc::<Spare>::default();
         let (mut data, mut removable) = (Vec::with_capacity(claims.len()), Vec::with_capacity(claims.len()));
         for claim in claims {
             let claim = Arc::new(claim);
-            data.push(self.reader(claim.clone(), &mut buffer)?);
+            data.push(self.reader(claim.clone(), spare.clone())?);
             self.remember_claim(&claim);
             removable.push(Removable { claim });
         }
@@ -65,7 +65,7 @@ impl LedgerStore {
             let batch = self.folder.oldest(count.max(MIN_SCAN_FILES), after)?;
             after = batch.last().copied();
             for name in batch.iter().copied() {
-                let claim = match Claim::take(&self.folder.dir, &self.folder.names, name) {
+                let claim = match Claim::take(&self.folder, self.settings.checker, name) {
                     Ok(Some(claim)) => claim,
                     Ok(None) => continue,
                     Err(error) => {
@@ -95,13 +95,13 @@ impl LedgerStore {
         found(claims, failure)
     }
 
-    /// Calls the callbacks, outside every lock, and checks the file.
-    pub(crate) fn reader(&self, claim: Arc<Claim>, buffer: &mut Vec<u8>) -> Result<LedgerReader, FetchError> {
+    /// Calls the callbacks, outside every lock.
+    pub(crate) fn reader(&self, claim: Arc<Claim>, spare: Arc<Spare>) -> Result<LedgerReader, FetchError> {
         let envelope = match claim.name {
             FileName::Data(_) => (call("header", &self.header)?, call("footer", &self.footer)?),
             FileName::Legacy(_) => (Vec::new(), Vec::new()),
         };
-        Ok(LedgerReader::new(claim, self.settings.checker, envelope, self.separator.clone(), buffer))
+        Ok(LedgerReader::new(claim, envelope, self.separator.clone(), spare))
     }
 }
 

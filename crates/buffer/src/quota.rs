@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::PoisonError;
 
+use crate::check::Checker;
 use crate::claim::Claim;
 use crate::config::{Validation, WhenFull};
 use crate::delivery;
@@ -84,11 +85,10 @@ impl LedgerStore {
                 if freed >= bytes {
                     break;
                 }
-                let Some(claim) = Claim::take(&self.folder.dir, &self.folder.names, name)? else { continue };
+                let checker = Checker { validation: Validation::HeadersOnly, ..self.settings.checker };
+                let Some(claim) = Claim::take(&self.folder, checker, name)? else { continue };
                 let size = claim.found.len;
-                let checker =
-                    crate::check::Checker { validation: Validation::HeadersOnly, ..self.settings.checker };
-                let records = checker.check(&claim.file, size, &mut Vec::new()).records;
+                let records = claim.checked().records;
                 remove_if_claimed(&claim)?;
                 delivery::forget(&claim.dir, &claim.path);
                 freed = freed.saturating_add(size);

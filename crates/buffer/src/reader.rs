@@ -2,35 +2,67 @@
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use crate::blocks::{BLOCK_BYTES, Blocks};
-use crate::check::{Checked, Checker};
+use crate::check::Checked;
 use crate::claim::Claim;
 use crate::config::Validation;
 use crate::damage::{Damage, DamageKind};
 use crate::delivery::{self, DeliveryId};
-use crate::format::{HEADER_BYTES, Next, next_record};
+use crate::format::{HEADER_BYTES, Next, next_record, peek_header};
 use crate::names::FileName;
 use crate::salvage::Salvage;
 
+/// Files up to this size are kept in memory between being checked and being streamed, one per fetch.
+const MAX_WHOLE_BYTES: u64 = 512 << 10;
+
 /// Yields a file as one request body: header, payloads with separators between them, footer.
 ///
-/// It owns what it needs and outlives the store. Its memory is one buffer of 64 KiB, or of the largest record if that is
-/// larger, while it is being read. Nobody else can fetch the file while the reader or its
-/// [`Removable`](crate::Removable) lives; dropping both gives the file back.
+/// It owns what it needs and outlives the store. The file is checked when something is first asked of the reader, in one
+/// pass. While it is read, its memory is one buffer of 64 KiB, or of the largest record if that is larger; of the readers
+/// of one fetch, one at a time has a buffer of 512 KiB instead, so that a file up to that size is read once and not
+/// twice.
+///
+/// Nobody else can fetch the file while the reader or its [`Removable`](crate::Removable) lives; dropping both gives the
+/// file back.
 #[derive(Debug)]
 pub struct LedgerReader {
     claim: Arc<Claim>,
-    checker: Checker,
-    checked: Checked,
     header: Vec<u8>,
     footer: Vec<u8>,
     separator: Arc<[u8]>,
-    content_length: u64,
+    spare: Arc<Spare>,
+    /// A checked file, whole, that is to be streamed.
+    whole: Mutex<Option<Blocks>>,
     blocks: Blocks,
+    /// `blocks` are such a file.
+    is_whole: bool,
     phase: Phase,
+}
+
+/// The large buffer that the readers of one fetch share, unless one of them has it.
+#[derive(Debug)]
+pub(crate) struct Spare(Mutex<Option<Vec<u8>>>);
+
+impl Default for Spare {
+    fn default() -> Self {
+        Self(Mutex::new(Some(Vec::new())))
+    }
+}
+
+impl Spare {
+    fn buffer(&self) -> MutexGuard<'_, Option<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The buffer, of at least this size.
+    fn take(&self, bytes: usize) -> Option<Vec<u8>> {
+        let buffer = self.buffer().take()?;
+        // A new one costs nothing before it is used; growing one would fill it with zeros.
+        Some(if buffer.len() < bytes { vec![0; bytes] } else { buffer })
+    }
 }
 
 /// What a reader yields next.
@@ -66,42 +98,59 @@ enum Phase {
 impl LedgerReader {
     pub(crate) fn new(
         claim: Arc<Claim>,
-        checker: Checker,
-        envelope: (Vec<u8>, Vec<u8>),
+        (header, footer): (Vec<u8>, Vec<u8>),
         separator: Arc<[u8]>,
-        buffer: &mut Vec<u8>,
+        spare: Arc<Spare>,
     ) -> Self {
-        let (header, footer) = envelope;
-        let len = claim.found.len;
-        let (checked, content_length) = match claim.name {
-            FileName::Legacy(_) => (Checked { intact_bytes: len, ..Checked::default() }, len),
-            FileName::Data(_) => {
-                let checked = checker.check(&claim.file, len, buffer);
-                let separators = checked.records.saturating_sub(1).saturating_mul(separator.len() as u64);
-                let envelope = (header.len() as u64).saturating_add(footer.len() as u64);
-                let content = checked.payload_bytes.saturating_add(separators);
-                (checked, content.saturating_add(envelope))
-            }
+        let (whole, blocks, phase) = (Mutex::default(), claim.blocks(), Phase::Header { done: 0 });
+        Self { claim, header, footer, separator, spare, whole, blocks, is_whole: false, phase }
+    }
+
+    /// What the file holds.
+    fn checked(&self) -> &Checked {
+        let len = self.claim.found.len;
+        if self.claim.is_checked()
+            || len > MAX_WHOLE_BYTES
+            || self.claim.checker.validation != Validation::Full
+        {
+            return self.claim.checked();
+        }
+        let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(buffer) = self.spare.take(usize::try_from(len).unwrap_or_default()) else {
+            return self.claim.checked();
         };
-        claim.set_damage(checked.damage);
-        let (blocks, phase) =
-            (Blocks::new(claim.file.clone(), 0, checked.intact_bytes), Phase::Header { done: 0 });
-        Self { claim, checker, checked, header, footer, separator, content_length, blocks, phase }
+        let mut blocks = Blocks::with_buffer(self.claim.file.clone(), 0, len, buffer);
+        let checked = self.claim.checked_through(&mut blocks);
+        blocks.seek(0);
+        blocks.set_end(checked.intact_bytes);
+        if blocks.is_whole() && whole.is_none() {
+            *whole = Some(blocks);
+        } else {
+            *self.spare.buffer() = Some(blocks.into_buffer());
+        }
+        checked
     }
 
     /// How many bytes the reader yields from its beginning: the `Content-Length` of the request that sends it.
     pub fn content_length(&self) -> u64 {
-        self.content_length
+        if self.is_legacy() {
+            return self.file_size();
+        }
+        let Checked { records, payload_bytes, .. } = *self.checked();
+        let separators = records.saturating_sub(1).saturating_mul(self.separator.len() as u64);
+        let envelope = (self.header.len() as u64).saturating_add(self.footer.len() as u64);
+        payload_bytes.saturating_add(separators).saturating_add(envelope)
     }
 
     /// What is wrong with the file, if anything is. What is behind the damage is not among the records.
     pub fn damage(&self) -> Option<Damage> {
+        self.checked();
         self.claim.damage()
     }
 
     /// How many intact records the file has; 0 for a ready-made batch.
     pub fn record_count(&self) -> u64 {
-        self.checked.records
+        self.checked().records
     }
 
     /// Index of the file.
@@ -132,19 +181,19 @@ impl LedgerReader {
     /// The payloads, without envelope and separators, from the first on; independent of how far the reader is. A
     /// ready-made batch has none.
     pub fn records(&self) -> Records {
-        let end = if self.is_legacy() { 0 } else { self.checked.intact_bytes };
+        let end = if self.is_legacy() { 0 } else { self.checked().intact_bytes };
         let blocks = Blocks::new(self.claim.file.clone(), 0, end);
-        Records { blocks, max_record_size: self.checker.max_record_size, failed: false }
+        Records { blocks, max_record_size: self.claim.checker.max_record_size, failed: false }
     }
 
     /// Everything intact in the file, also behind damage.
     pub fn salvage(&self) -> Salvage {
-        Salvage::new(self.claim.file.clone(), self.claim.found.len, self.checker.max_record_size)
+        Salvage::new(self.claim.file.clone(), self.claim.found.len, self.claim.checker.max_record_size)
     }
 
     /// Begins again from the first byte, with the same header and footer: for sending a second time.
     pub fn rewind(&mut self) {
-        self.blocks.seek(0);
+        self.give_back();
         self.phase = Phase::Header { done: 0 };
     }
 
@@ -156,26 +205,56 @@ impl LedgerReader {
         delivery::id_of(&self.claim)
     }
 
+    /// Checks the file, if nothing has been asked of it yet, and gets ready to stream it.
+    fn begin(&mut self) -> Phase {
+        let end = self.checked().intact_bytes;
+        match self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            Some(whole) => (self.blocks, self.is_whole) = (whole, true),
+            None => self.blocks.set_end(end),
+        }
+        self.begin_record(true)
+    }
+
     /// Checks the next record before any of it, or the separator in front of it, is yielded.
     fn begin_record(&mut self, is_first: bool) -> Phase {
         let offset = self.blocks.offset();
-        let kind = match next_record(&mut self.blocks, self.checker.max_record_size) {
-            Next::Record(payload) => {
-                let payload = payload.len();
+        let max_record_size = self.claim.checker.max_record_size;
+        let next = if self.is_whole {
+            // It is in memory as it was checked.
+            peek_header(&mut self.blocks, max_record_size)
+                .map(|header| header.map(|header| header.length as usize))
+        } else {
+            match next_record(&mut self.blocks, max_record_size) {
+                Next::Record(payload) => Ok(Some(payload.len())),
+                Next::End => Ok(None),
+                Next::Damaged(kind) => Err(kind),
+            }
+        };
+        match next {
+            Ok(Some(payload)) => {
                 // It is given out from the buffer, where it stays until something else is read.
                 self.blocks.seek(offset.saturating_add(HEADER_BYTES as u64));
-                let begin = Phase::Separator { done: 0, payload };
-                return if is_first { Phase::Payload { left: payload } } else { begin };
+                let behind_separator = Phase::Separator { done: 0, payload };
+                if is_first { Phase::Payload { left: payload } } else { behind_separator }
             }
-            Next::End => return Phase::Footer { done: 0 },
-            Next::Damaged(kind) => kind,
-        };
-        if self.checker.validation == Validation::Full {
-            return Phase::Failed { offset, kind };
+            Ok(None) => Phase::Footer { done: 0 },
+            Err(kind) if self.claim.checker.validation == Validation::Full => Phase::Failed { offset, kind },
+            Err(kind) => {
+                self.claim.found_damaged(offset, kind);
+                Phase::Footer { done: 0 }
+            }
         }
-        let len = self.claim.found.len;
-        self.claim.set_damage(Some(self.checker.damage(&self.claim.file, offset, len, kind)));
-        Phase::Footer { done: 0 }
+    }
+
+    /// Gives the large buffer to the next reader. A reader that was read may be kept for long; its buffer need not.
+    fn give_back(&mut self) {
+        let whole = self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let blocks = std::mem::replace(&mut self.blocks, self.claim.blocks());
+        let large =
+            whole.map(Blocks::into_buffer).or_else(|| blocks.is_whole().then(|| blocks.into_buffer()));
+        if let Some(buffer) = large.filter(|buffer| !buffer.is_empty()) {
+            self.spare.buffer().get_or_insert(buffer);
+        }
     }
 
     /// Yields some bytes of the current phase, or none and moves on to the next.
@@ -183,7 +262,7 @@ impl LedgerReader {
         let (phase, written) = match self.phase {
             Phase::Header { .. } if self.is_legacy() => (Phase::Verbatim, 0),
             Phase::Header { done } => match copy(&self.header, done, room) {
-                0 => (self.begin_record(true), 0),
+                0 => (self.begin(), 0),
                 written => (Phase::Header { done: done.saturating_add(written) }, written),
             },
             Phase::Separator { done, payload } => match copy(&self.separator, done, room) {
@@ -192,8 +271,17 @@ impl LedgerReader {
             },
             Phase::Payload { left: 0 } => (self.begin_record(false), 0),
             Phase::Payload { left } => {
-                let written = copy(self.blocks.take(left.min(room.len())), 0, room);
-                (Phase::Payload { left: left.saturating_sub(written) }, written)
+                let offset = self.blocks.offset();
+                match copy(self.blocks.take(left.min(room.len())), 0, room) {
+                    0 => (
+                        Phase::Failed {
+                            offset,
+                            kind: DamageKind::Unreadable { error: io::ErrorKind::Other },
+                        },
+                        0,
+                    ),
+                    written => (Phase::Payload { left: left.saturating_sub(written) }, written),
+                }
             }
             Phase::Verbatim => {
                 let offset = self.blocks.offset();
@@ -214,8 +302,7 @@ impl LedgerReader {
         };
         self.phase = phase;
         if matches!(phase, Phase::Done) {
-            // Readers that were read may be kept for long; their buffers need not.
-            self.blocks = Blocks::new(self.claim.file.clone(), 0, self.checked.intact_bytes);
+            self.give_back();
         }
         written
     }
@@ -248,6 +335,12 @@ impl Read for LedgerReader {
             }
         }
         Ok(filled)
+    }
+}
+
+impl Drop for LedgerReader {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 

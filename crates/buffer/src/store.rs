@@ -191,7 +191,7 @@ impl LedgerStore {
 
     /// Deletes a file unless somebody else uses it.
     fn clear(&self, name: FileName) -> io::Result<bool> {
-        let claim = match Claim::take(&self.folder.dir, &self.folder.names, name)? {
+        let claim = match Claim::take(&self.folder, self.settings.checker, name)? {
             Some(claim) => Arc::new(claim),
             None => match self.own_claim(name) {
                 Some(claim) if claim.is_in_place()? => claim,
@@ -237,8 +237,8 @@ impl LedgerStore {
     /// Those of opening it, and [`InvalidData`](io::ErrorKind::InvalidData) if a callback panics.
     pub fn peek(&self, file: &FileInfo) -> io::Result<LedgerReader> {
         let name = if file.is_legacy { FileName::Legacy(file.index) } else { FileName::Data(file.index) };
-        let claim = Claim::peek(&self.folder.dir, &self.folder.names, name)?;
-        Ok(self.reader(Arc::new(claim), &mut Vec::new())?)
+        let claim = Claim::peek(&self.folder, self.settings.checker, name)?;
+        Ok(self.reader(Arc::new(claim), Arc::default())?)
     }
 
     /// Whether a file is being written or sent, by this store or another one.
@@ -247,7 +247,7 @@ impl LedgerStore {
     /// Those of opening it.
     pub fn is_in_use(&self, file: &FileInfo) -> io::Result<bool> {
         let name = if file.is_legacy { FileName::Legacy(file.index) } else { FileName::Data(file.index) };
-        Ok(Claim::take(&self.folder.dir, &self.folder.names, name)?.is_none())
+        Ok(Claim::take(&self.folder, self.settings.checker, name)?.is_none())
     }
 }
 

@@ -59,7 +59,9 @@ pub fn list(folder: &dyn Dir) -> io::Result<Listing> {
             FileName::Stray => listing.strays.push(name),
         }
     }
-    let rank = |chunk: &ChunkFile| (chunk.name.start, !chunk.name.committed, chunk.name.end.is_none(), chunk.name.end);
+    let rank = |chunk: &ChunkFile| {
+        (chunk.name.start, !chunk.name.committed, chunk.name.end.is_none(), chunk.name.end)
+    };
     listing.chunks.sort_by_key(rank);
     listing.recovery.sort_by_key(rank);
     listing.ignored.sort();

@@ -82,13 +82,16 @@ pub fn parse_line(line: &[u8]) -> Result<(WriteSet, Option<Digest>), LineError> 
     }
     let claims = parsed.claims_digest.map(|text| {
         let mut digest = Digest::default();
-        hex::decode_to_slice(text, &mut digest).map(|()| digest).map_err(|_| error("claims_digest is not 64 hex digits"))
+        hex::decode_to_slice(text, &mut digest)
+            .map(|()| digest)
+            .map_err(|_| error("claims_digest is not 64 hex digits"))
     });
     Ok((writes, claims.transpose()?))
 }
 
 fn has_member(line: &[u8], name: &str) -> bool {
-    let object: Result<std::collections::BTreeMap<String, serde::de::IgnoredAny>, _> = serde_json::from_slice(line);
+    let object: Result<std::collections::BTreeMap<String, serde::de::IgnoredAny>, _> =
+        serde_json::from_slice(line);
     object.is_ok_and(|object| object.contains_key(name))
 }
 
@@ -169,8 +172,10 @@ impl<'a> WriteLine<'a> {
     /// The writes of a write set.
     #[must_use]
     pub fn all(writes: &'a WriteSet) -> Vec<Self> {
-        let rows = writes.maps().flat_map(|(map, rows)| rows.iter().map(move |(key, value)| (map, key, value)));
-        rows.map(|(map, key, value)| Self { map, key: Bytes(key), value: value.as_deref().map(Bytes) }).collect()
+        let rows =
+            writes.maps().flat_map(|(map, rows)| rows.iter().map(move |(key, value)| (map, key, value)));
+        rows.map(|(map, key, value)| Self { map, key: Bytes(key), value: value.as_deref().map(Bytes) })
+            .collect()
     }
 }
 
@@ -211,9 +216,16 @@ mod tests {
     #[test]
     fn lines_that_are_no_writes_are_refused() {
         for line in [
-            "", "[]", "{}", r#"{"map":"m"}"#, r#"{"map":"m","key":"k"}"#, r#"{"map":"","key":"k","value":1}"#,
-            r#"{"map":"m","key":"k","valu":1}"#, r#"{"map":"m","key":"k","value":1,"claims_digest":"00"}"#,
-            r#"{"map":"m","key":"k","value":{"base64":"?"}}"#, r#"{"map":"m","key":"k","value":1,"writes":[]}"#,
+            "",
+            "[]",
+            "{}",
+            r#"{"map":"m"}"#,
+            r#"{"map":"m","key":"k"}"#,
+            r#"{"map":"","key":"k","value":1}"#,
+            r#"{"map":"m","key":"k","valu":1}"#,
+            r#"{"map":"m","key":"k","value":1,"claims_digest":"00"}"#,
+            r#"{"map":"m","key":"k","value":{"base64":"?"}}"#,
+            r#"{"map":"m","key":"k","value":1,"writes":[]}"#,
         ] {
             assert!(parse_line(line.as_bytes()).is_err(), "{line}");
         }

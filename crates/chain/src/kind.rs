@@ -51,11 +51,15 @@ impl EntryKind {
             kind = kind.max(match map.name {
                 SIGNATURES | COSE_SIGNATURES => Self::Signature,
                 SERVICE_INFO => match map.get(&SINGLE_KEY) {
-                    Some(Some(value)) => match governance::parse::<ServiceInfo>(SERVICE_INFO, value)?.status {
-                        ServiceStatus::Opening => Self::ServiceNew,
-                        ServiceStatus::Open => Self::ServiceOpen,
-                        ServiceStatus::Recovering | ServiceStatus::WaitingForRecoveryShares => Self::ServiceRecovering,
-                    },
+                    Some(Some(value)) => {
+                        match governance::parse::<ServiceInfo>(SERVICE_INFO, value)?.status {
+                            ServiceStatus::Opening => Self::ServiceNew,
+                            ServiceStatus::Open => Self::ServiceOpen,
+                            ServiceStatus::Recovering | ServiceStatus::WaitingForRecoveryShares => {
+                                Self::ServiceRecovering
+                            }
+                        }
+                    }
                     _ => Self::Governance,
                 },
                 name if name.starts_with("public:ccf.gov.") => Self::Governance,

@@ -14,8 +14,12 @@ pub fn entry(entry: &Entry<'_>) -> Result<String, FormatError> {
         0 => String::new(),
         bits => format!(", flags={bits:#x}"),
     };
-    let mut out =
-        format!("  txid {} ({}) [{} bytes{flags}]\n", entry.txid(), counted(maps.len() as u64, "public table"), entry.bytes.len());
+    let mut out = format!(
+        "  txid {} ({}) [{} bytes{flags}]\n",
+        entry.txid(),
+        counted(maps.len() as u64, "public table"),
+        entry.bytes.len()
+    );
     // Writing to a string cannot fail.
     if !entry.private.is_empty() {
         _ = writeln!(out, "  -- private: {} bytes", entry.private.len());
@@ -27,7 +31,13 @@ pub fn entry(entry: &Entry<'_>) -> Result<String, FormatError> {
         for (key, value) in map.iter() {
             let key = form.key(key);
             match value {
-                Some(value) => _ = write!(out, "      {key}:\n        {}\n", form.value(value).replace('\n', "\n        ")),
+                Some(value) => {
+                    _ = write!(
+                        out,
+                        "      {key}:\n        {}\n",
+                        form.value(value).replace('\n', "\n        ")
+                    )
+                }
                 None => _ = writeln!(out, "      Removed {key}"),
             }
         }
@@ -61,7 +71,11 @@ impl Form {
         if rest == "cose_recent_proposals" {
             return Self::Timed;
         }
-        if ["service", "network", "constitution"].iter().any(|word| rest.contains(word)) { Self::Single } else { Self::Named }
+        if ["service", "network", "constitution"].iter().any(|word| rest.contains(word)) {
+            Self::Single
+        } else {
+            Self::Named
+        }
     }
 
     fn key(self, key: &[u8]) -> String {
@@ -76,7 +90,10 @@ impl Form {
                 let text = String::from_utf8_lossy(key);
                 let seconds = text.split_once(':').and_then(|(seconds, _)| seconds.parse().ok());
                 let time = seconds.and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-                time.map_or_else(|| text.clone().into_owned(), |time| format!("[{}] {text}", time.to_string().trim_end_matches('Z')))
+                time.map_or_else(
+                    || text.clone().into_owned(),
+                    |time| format!("[{}] {text}", time.to_string().trim_end_matches('Z')),
+                )
             }
             Self::Raw => bytes_literal(key),
         }
@@ -84,7 +101,9 @@ impl Form {
 
     fn value(self, value: &[u8]) -> String {
         match self {
-            Self::Single | Self::Named | Self::Timed => indented_json(value).unwrap_or_else(|| bytes_literal(value)),
+            Self::Single | Self::Named | Self::Timed => {
+                indented_json(value).unwrap_or_else(|| bytes_literal(value))
+            }
             Self::Raw => bytes_literal(value),
         }
     }

@@ -133,7 +133,9 @@ fn every_flipped_bit_is_noticed_and_named_or_changes_nothing_that_anybody_relies
             .map(|(name, _)| {
                 let copy = home.path().join(format!("copy-{}", name.start));
                 fs::create_dir(&copy).unwrap();
-                files.iter().for_each(|(_, path)| _ = fs::copy(path, copy.join(path.file_name().unwrap())).unwrap());
+                files
+                    .iter()
+                    .for_each(|(_, path)| _ = fs::copy(path, copy.join(path.file_name().unwrap())).unwrap());
                 scope.spawn(move || flip_all(&copy, &copy.join(name.to_string()), name.start, last.0))
             })
             .collect();
@@ -146,7 +148,10 @@ fn every_flipped_bit_is_noticed_and_named_or_changes_nothing_that_anybody_relies
     eprintln!("{flips} flips, {} accepted, all of them in the last signature", accepted.len());
     // What is accepted: tag, digests and unused fields of the last signature entry, which the next signature will cover.
     assert!(accepted.len() < (last.2 - last.1) * 8 / 2);
-    never_more_lenient_than_python(file.parent().unwrap(), &accepted.iter().map(|(_, bit)| (file.clone(), *bit)).collect::<Vec<_>>());
+    never_more_lenient_than_python(
+        file.parent().unwrap(),
+        &accepted.iter().map(|(_, bit)| (file.clone(), *bit)).collect::<Vec<_>>(),
+    );
 }
 
 fn never_more_lenient_than_python(folder: &Path, accepted: &[(PathBuf, usize)]) {

@@ -12,15 +12,23 @@ use ledger_chain::{
     verify::{Verdict, Verifier},
     writer::{Engine, Home, LedgerError, Prepared, Profile, Settings},
 };
-use ledger_fs::crash::{Cause, CrashFs, CrashPolicy, Fault, History, for_each_crash, for_each_crash_of, for_each_fault};
+use ledger_fs::crash::{
+    Cause, CrashFs, CrashPolicy, Fault, History, for_each_crash, for_each_crash_of, for_each_fault,
+};
 
 fn policy() -> CrashPolicy {
-    let images = std::env::var("LEDGER_CHAIN_CRASH_IMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
+    let images =
+        std::env::var("LEDGER_CHAIN_CRASH_IMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
     CrashPolicy { images_per_point: images, ..CrashPolicy::default() }
 }
 
 fn settings() -> Settings {
-    Settings { profile: Profile::Raw, sign_after: Duration::from_secs(3600), chunk_bytes: 1_500, ..Settings::default() }
+    Settings {
+        profile: Profile::Raw,
+        sign_after: Duration::from_secs(3600),
+        chunk_bytes: 1_500,
+        ..Settings::default()
+    }
 }
 
 /// What the workload was told.

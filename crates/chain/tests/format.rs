@@ -9,7 +9,8 @@ use ledger_chain::{
     TxId, WriteSet,
     crypto::LedgerSecret,
     format::{
-        ChunkHeader, Entry, EntryType, Flags, FormatError, Iv, Maps, PublicDomain, PublicHeader, encode_entry, encode_table,
+        ChunkHeader, Entry, EntryType, Flags, FormatError, Iv, Maps, PublicDomain, PublicHeader,
+        encode_entry, encode_table,
     },
 };
 
@@ -134,7 +135,8 @@ fn an_entry_cut_at_any_byte_is_refused_with_the_field_that_is_missing() {
         assert!(matches!(error, FormatError::Short { .. }), "{length}: {error}");
     }
     for length in 0..whole.public.len() {
-        let parsed = PublicDomain::parse(&whole.public[..length]).and_then(|domain| domain.maps().collect::<Result<Vec<_>, _>>());
+        let parsed = PublicDomain::parse(&whole.public[..length])
+            .and_then(|domain| domain.maps().collect::<Result<Vec<_>, _>>());
         // Cut between two maps the domain is whole; there is only one map here, so only the empty list is.
         assert_eq!(parsed.is_ok(), length == 81, "{length}");
     }
@@ -146,7 +148,10 @@ fn lengths_from_outside_are_checked_before_anything_is_allocated() {
     let (whole, _) = Entry::parse(&file[8..]).unwrap();
     let mut bytes = whole.bytes.to_vec();
     bytes[36..44].copy_from_slice(&u64::MAX.to_le_bytes());
-    assert!(matches!(Entry::parse(&bytes).unwrap_err(), FormatError::Short { what: "public domain", needed: u64::MAX, .. }));
+    assert!(matches!(
+        Entry::parse(&bytes).unwrap_err(),
+        FormatError::Short { what: "public domain", needed: u64::MAX, .. }
+    ));
     let mut domain = whole.public.to_vec();
     let writes = 81 + 8 + 14 + 16;
     domain[writes..writes + 8].copy_from_slice(&u64::MAX.to_le_bytes());

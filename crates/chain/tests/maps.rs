@@ -14,7 +14,12 @@ use ledger_chain::{
 use proptest::prelude::*;
 
 fn settings(chunk_bytes: u64) -> Settings {
-    Settings { sign_every_entries: 5, sign_after: Duration::from_secs(3600), chunk_bytes, ..Settings::default() }
+    Settings {
+        sign_every_entries: 5,
+        sign_after: Duration::from_secs(3600),
+        chunk_bytes,
+        ..Settings::default()
+    }
 }
 
 type Model = BTreeMap<(String, Vec<u8>), Vec<(u64, Option<Vec<u8>>)>>;
@@ -22,8 +27,12 @@ type Model = BTreeMap<(String, Vec<u8>), Vec<(u64, Option<Vec<u8>>)>>;
 /// Every answer equals the model's.
 fn check(maps: &Maps, model: &Model, last: u64) {
     for ((map, key), versions) in model {
-        let history: Vec<_> =
-            maps.history(map, key).unwrap().into_iter().map(|version| (version.txid.seqno, version.value)).collect();
+        let history: Vec<_> = maps
+            .history(map, key)
+            .unwrap()
+            .into_iter()
+            .map(|version| (version.txid.seqno, version.value))
+            .collect();
         assert_eq!(&history, versions);
         for at in [0, 7, last / 2, last] {
             let want = versions.iter().rev().find(|(seqno, _)| *seqno <= at);
@@ -32,10 +41,14 @@ fn check(maps: &Maps, model: &Model, last: u64) {
         }
     }
     for map in ["public:a", "b"] {
-        for (from, prefix, at) in [("", "", u64::MAX), ("k2", "", u64::MAX), ("", "k1", u64::MAX), ("", "", last / 2)] {
+        for (from, prefix, at) in
+            [("", "", u64::MAX), ("k2", "", u64::MAX), ("", "k1", u64::MAX), ("", "", last / 2)]
+        {
             let want: Vec<_> = model
                 .iter()
-                .filter(|((name, key), _)| name == map && key.as_slice() >= from.as_bytes() && key.starts_with(prefix.as_bytes()))
+                .filter(|((name, key), _)| {
+                    name == map && key.as_slice() >= from.as_bytes() && key.starts_with(prefix.as_bytes())
+                })
                 .filter_map(|((_, key), versions)| {
                     let (_, value) = versions.iter().rev().find(|(seqno, _)| *seqno <= at)?;
                     Some((key.clone(), value.clone()?))
@@ -138,7 +151,8 @@ fn without_the_secret_private_maps_stay_closed_and_public_ones_open() {
     ledger.append(&writes).unwrap();
     ledger.close().unwrap();
     let index = tempfile::tempdir().unwrap();
-    let maps = Maps::open_in(open(&folder.path().join("ledger")), &open(index.path()), Secrets::none()).unwrap();
+    let maps =
+        Maps::open_in(open(&folder.path().join("ledger")), &open(index.path()), Secrets::none()).unwrap();
     assert_eq!(maps.get("public:a", b"k").unwrap().unwrap().value.unwrap(), b"v");
     assert_eq!(maps.get("b", b"k").unwrap(), None);
 }
@@ -149,7 +163,8 @@ fn the_hexdump_of_the_documentation_is_a_run() {
     let (ledger, index) = (folder.path().join("ledger"), folder.path().join("index"));
     fs::create_dir_all(&ledger).unwrap();
     fs::create_dir_all(&index).unwrap();
-    fs::copy(common::fixture("valid/example/ledger_1-2.committed"), ledger.join("ledger_1-2.committed")).unwrap();
+    fs::copy(common::fixture("valid/example/ledger_1-2.committed"), ledger.join("ledger_1-2.committed"))
+        .unwrap();
     Maps::open_in(open(&ledger), &open(&index), Secrets::none()).unwrap();
     let run = fs::read(index.join("run_1-2")).unwrap();
     let (head, rest) = run.split_at(40);
@@ -157,6 +172,10 @@ fn the_hexdump_of_the_documentation_is_a_run() {
     // The example writes k1 and k2 and removes k0: three records of 20 bytes of key.
     assert_eq!(&head[24..], [3u64.to_le_bytes(), (72u64 + 3 * 32).to_le_bytes()].concat());
     let record = &rest[32..64];
-    assert_eq!(record, [&20u32.to_le_bytes()[..], &14u32.to_be_bytes(), b"public:records", b"k0", &1u64.to_le_bytes()].concat());
+    assert_eq!(
+        record,
+        [&20u32.to_le_bytes()[..], &14u32.to_be_bytes(), b"public:records", b"k0", &1u64.to_le_bytes()]
+            .concat()
+    );
     assert_eq!(&run[run.len() - 24..run.len() - 16], 72u64.to_le_bytes());
 }

@@ -56,7 +56,10 @@ fn recorded_roots_and_trees_of_real_ledgers_are_reproduced() {
                     assert_eq!((recorded.size(), recorded.root()), (tree.size(), tree.root()));
                     // The same record comes out of our own tree, flushed to the same point.
                     let mut peaks = Peaks::new();
-                    tree.leaves().iter().take(recorded.first_kept() as usize).for_each(|leaf| peaks.append(*leaf));
+                    tree.leaves()
+                        .iter()
+                        .take(recorded.first_kept() as usize)
+                        .for_each(|leaf| peaks.append(*leaf));
                     let mut flushed = tree.clone();
                     flushed.flush(&peaks);
                     assert_eq!(flushed.encode(), value);

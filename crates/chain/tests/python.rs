@@ -62,7 +62,8 @@ fn the_validator_accepts_what_we_write_in_every_profile() {
 #[test]
 fn the_validator_refuses_a_ledger_of_ours_with_one_bit_flipped() {
     let home = write(Profile::Cose);
-    let path = fs::read_dir(home.path().join("ledger")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let path =
+        fs::read_dir(home.path().join("ledger")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
     let mut bytes = fs::read(&path).unwrap();
     bytes[20] ^= 1;
     fs::write(&path, bytes).unwrap();
@@ -92,7 +93,9 @@ fn split_ledger_splits_a_chunk_of_ours_and_the_parts_still_verify() {
         split = split.or((signature && entry.txid().seqno > name.start).then_some(entry.txid().seqno));
     });
     let (path, seqno) = (path.to_str().unwrap().to_owned(), split.unwrap().to_string());
-    let text = python::program("split_ledger.py", &[&path, &seqno, "--output-dir", out.path().to_str().unwrap()]).unwrap();
+    let text =
+        python::program("split_ledger.py", &[&path, &seqno, "--output-dir", out.path().to_str().unwrap()])
+            .unwrap();
     assert_eq!(common::chunks(out.path()).len(), common::chunks(&folder).len() + 1, "{text}");
     let report = verify(out.path());
     assert_eq!(report.entries, verify(&folder).entries);
@@ -104,7 +107,9 @@ fn split_ledger_splits_a_chunk_of_ours_and_the_parts_still_verify() {
 
 #[test]
 fn both_accept_the_ledgers_of_others() {
-    for (ledger, verdict) in [("valid/ledger", "35 11 5.34"), ("real/acme_containing_service/ledger", "22 8 2.22")] {
+    for (ledger, verdict) in
+        [("valid/ledger", "35 11 5.34"), ("real/acme_containing_service/ledger", "22 8 2.22")]
+    {
         assert_eq!(python::validate(&fixture(ledger)).unwrap(), verdict);
         assert_eq!(verify(&fixture(ledger)).verdict, Verdict::Verified);
     }

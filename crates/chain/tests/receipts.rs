@@ -130,7 +130,8 @@ print("verified")
 #[test]
 fn receipts_of_our_ledgers_hold_for_the_python_package() {
     let home = tempfile::tempdir().unwrap();
-    let settings = Settings { sign_every_entries: 5, sign_after: Duration::from_secs(3600), ..Settings::default() };
+    let settings =
+        Settings { sign_every_entries: 5, sign_after: Duration::from_secs(3600), ..Settings::default() };
     let ledger = Ledger::init(home.path(), settings).unwrap();
     for at in 0..12 {
         ledger.append_with_claims(&record("k", &at.to_string()), [at; 32]).unwrap();

@@ -144,7 +144,8 @@ fn a_receipt_made_before_the_disaster_is_endorsed_by_adding_the_certificates() {
     assert!(old.verify(&service(first.path())).is_ok());
     assert!(matches!(old.verify(&service(copy.path())), Err(ReceiptError::Service)));
     let endorsements = endorsements_of(&Maps::open(&home).unwrap()).unwrap();
-    let endorsed = Receipt { service_endorsements: endorsements.into_iter().map(|one| one.pem).collect(), ..old };
+    let endorsed =
+        Receipt { service_endorsements: endorsements.into_iter().map(|one| one.pem).collect(), ..old };
     assert!(endorsed.verify(&service(copy.path())).is_ok());
 }
 
@@ -159,7 +160,10 @@ fn what_was_not_signed_is_set_aside_and_private_maps_without_secrets_stay_closed
     let copy = survivor(first.path());
     let home = Home::open(copy.path()).unwrap();
     let (ledger, recovery) = Ledger::recover_in(&home, settings(Profile::Dual)).unwrap();
-    assert_eq!((recovery.kept_until, recovery.unsigned_entries, recovery.private_readable), (signed, 1, false));
+    assert_eq!(
+        (recovery.kept_until, recovery.unsigned_entries, recovery.private_readable),
+        (signed, 1, false)
+    );
     ledger.append(&record("after", "recovery")).unwrap();
     ledger.close().unwrap();
     let aside = fs::read(copy.path().join(format!("unsigned/ledger_{}", signed.seqno + 1))).unwrap();
@@ -255,5 +259,8 @@ fn a_removed_write_stays_removed_after_recovery() {
     let copy = survivor(first.path());
     let home = Home::open(copy.path()).unwrap();
     drop(Ledger::recover_in(&home, settings(Profile::Dual)).unwrap());
-    assert_eq!(Maps::open(&home).unwrap().get("public:app.records", b"first-0").unwrap().unwrap().value, None);
+    assert_eq!(
+        Maps::open(&home).unwrap().get("public:app.records", b"first-0").unwrap().unwrap().value,
+        None
+    );
 }

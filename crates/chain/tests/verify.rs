@@ -33,7 +33,10 @@ fn the_valid_ledger_is_verified_up_to_its_last_signature_and_its_tail_is_named()
     assert_eq!(report.problems, []);
     assert_eq!(report.verdict, Verdict::Verified);
     assert_eq!(report.verified_until, Some("5.34".parse().unwrap()));
-    assert_eq!((report.chunks, report.entries, report.raw_signatures, report.cose_signatures), (5, 35, 11, 11));
+    assert_eq!(
+        (report.chunks, report.entries, report.raw_signatures, report.cose_signatures),
+        (5, 35, 11, 11)
+    );
     let tail = report.unsigned_tail.unwrap();
     assert_eq!((tail.from.to_string(), tail.to.to_string(), tail.entries), ("5.35".into(), "5.35".into(), 1));
     assert_eq!(report.notes, Vec::<String>::new());

@@ -36,13 +36,16 @@ fn a_new_ledger_verifies_in_every_profile() {
 fn appends_of_many_threads_get_positions_without_gaps_and_all_are_there_after_reopening() {
     let home = tempfile::tempdir().unwrap();
     let ledger = Arc::new(
-        Ledger::init(home.path(), Settings { sign_every_entries: 20, chunk_bytes: 20_000, ..settings() }).unwrap(),
+        Ledger::init(home.path(), Settings { sign_every_entries: 20, chunk_bytes: 20_000, ..settings() })
+            .unwrap(),
     );
     let threads: Vec<_> = (0..8)
         .map(|thread| {
             let ledger = Arc::clone(&ledger);
             std::thread::spawn(move || {
-                (0..50).map(|at| ledger.append(&record(&format!("{thread}-{at}"), "value")).unwrap().txid.seqno).collect::<Vec<_>>()
+                (0..50)
+                    .map(|at| ledger.append(&record(&format!("{thread}-{at}"), "value")).unwrap().txid.seqno)
+                    .collect::<Vec<_>>()
             })
         })
         .collect();
@@ -183,7 +186,8 @@ fn secrets_are_readable_by_their_owner_only() {
 #[test]
 fn a_signature_follows_by_itself_after_a_while() {
     let home = tempfile::tempdir().unwrap();
-    let ledger = Ledger::init(home.path(), Settings { sign_after: Duration::from_millis(1), ..settings() }).unwrap();
+    let ledger =
+        Ledger::init(home.path(), Settings { sign_after: Duration::from_millis(1), ..settings() }).unwrap();
     let appended = ledger.append(&record("k", "v")).unwrap();
     let begin = std::time::Instant::now();
     while ledger.with_engine(|engine| engine.committed()) <= appended.txid.seqno {

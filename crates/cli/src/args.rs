@@ -14,7 +14,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::settings::Settings;
-use crate::{anywhere, chain, config, daemon, key, quickstart, store, stream};
+use crate::{anywhere, chain, config, daemon, journal, key, quickstart, store, stream, yard};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -58,6 +58,11 @@ enum Command {
     Config(config::ConfigArgs),
     /// Create, list and revoke the keys that clients of the daemon need
     Key(key::KeyArgs),
+    /// Inspect and maintain a journal of JSON Lines and its archive: status, rebuild, prune, reset
+    #[command(disable_help_flag = true)]
+    Journal(journal::JournalArgs),
+    /// Run services over data files, recorded in a folder of files
+    Yard(yard::YardArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -139,6 +144,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
     match cli.command {
         None => print_help(&[], console),
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
+        Some(Command::Yard(args)) => match args.command {
+            None => print_help(&["yard"], console),
+            Some(command) => yard::run(command, console),
+        },
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
             Some(command) if database.named().is_some() => {
@@ -166,6 +175,7 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
             None => print_help(&["key"], console),
             Some(command) => key::dispatch(&command, settings, console),
         },
+        Some(Command::Journal(args)) => journal::run(&args, console),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ledger", &mut script);

@@ -37,7 +37,7 @@ pub(crate) fn start(args: &StartArgs, settings: &Settings, console: &mut Console
             background::leave_session().map_err(Failure::Runtime)?;
             serve(&overrides, Place::Background)
         }
-        (true, false) if args.settings.api_key.is_some() => Err(hide_key(&args.settings)),
+        (true, false) if !settings.secrets().is_empty() => Err(hide_key(settings)),
         (true, false) => serve(&overrides, Place::Foreground),
         (false, false) => start_in_background(settings, console),
     }

@@ -91,6 +91,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A command on services failed.
+    #[error(transparent)]
+    Yard(#[from] crate::yard::YardFailure),
     /// The configuration of the daemon cannot be used.
     #[error(transparent)]
     Config(#[from] ledger_server::ConfigError),
@@ -129,6 +132,9 @@ pub(crate) enum Failure {
     /// No daemon is running: said on standard output, and by the exit code.
     #[error("ledger daemon is not running")]
     NotRunning,
+    /// A command of the journal failed: said on standard error, and by the exit code.
+    #[error("exit code {0}")]
+    Journal(u8),
     /// Something went wrong with a chunk ledger.
     #[error(transparent)]
     Chain(Box<dyn Error + Send + Sync>),
@@ -182,6 +188,7 @@ pub(crate) fn conclude(result: Result<(), Failure>, damaged_records: u64) -> Exi
         // Whoever read the results has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::NotRunning) => ExitCode::from(NOT_RUNNING),
+        Err(Failure::Journal(code)) => ExitCode::from(code),
         Err(failure) => {
             say(&failure);
             if failure.is_interruption() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }

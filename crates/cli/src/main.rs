@@ -21,6 +21,8 @@
 //! | `stream`, `store` | the command groups on entries |
 //! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
+//! | `journal` | the commands of the journal, which are those of `burn state` |
+//! | `yard` | services over data files |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -31,6 +33,7 @@
 //! |---|---|
 //! | 0 | done; also when the reader of standard output went away, and when Ctrl+C ended `tail` |
 //! | 1 | an error, which standard error names, or records were damaged (the others were printed) |
+//! | 2 | `journal`: a missing target, or a value that cannot be read |
 //! | 3 | `status`: no daemon is running |
 //! | 130 | Ctrl+C ended an `append --input`, `import` or `export`; standard error says how to go on |
 #![forbid(unsafe_code)]
@@ -44,6 +47,7 @@ mod console;
 mod daemon;
 mod errors;
 mod filter;
+mod journal;
 mod jsonl;
 mod key;
 mod load;
@@ -56,6 +60,7 @@ mod store;
 mod stream;
 mod time;
 mod usage;
+mod yard;
 
 use std::process::ExitCode;
 

@@ -22,6 +22,7 @@ impl Place {
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ledger"));
         command.arg("quickstart").args(arguments).env_remove("LEDGER_DB").env("TMPDIR", self.0.path());
+        command.envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")]);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
@@ -66,7 +67,7 @@ fn ended(mut child: Child, name: &str) -> (Option<i32>, String) {
     (status.code(), said)
 }
 
-const STEPS: [&str; 8] = [
+const STEPS: [&str; 9] = [
     "append   400 events",
     "read     ",
     "filter   ",
@@ -75,6 +76,7 @@ const STEPS: [&str; 8] = [
     "follow   ",
     "retry    ",
     "daemon   serves these entries with gRPC on 127.0.0.1:",
+    "         and with HTTP on 127.0.0.1:",
 ];
 
 #[test]
@@ -103,6 +105,20 @@ fn the_generated_client_that_it_shows_works() {
 }
 
 #[test]
+fn the_curl_command_that_it_shows_works() {
+    let place = Place::new();
+    let output = place.run(&["--exit"]);
+    let printed = text(&output.stdout);
+    assert!(output.status.success(), "{printed}{}", text(&output.stderr));
+    assert!(
+        printed.contains("curl -sS -w '\\n' -H 'x-ledger-store: ledger_entries' 'http://127.0.0.1:"),
+        "{printed}"
+    );
+    // The newest entry is the one that was followed.
+    assert!(printed.contains(r#"           > {"entries":[{"id":"401","stream":"events","#), "{printed}");
+}
+
+#[test]
 fn where_a_program_is_missing_its_command_is_shown_all_the_same() {
     let place = Place::new();
     let bin = place.0.path().join("bin");
@@ -112,6 +128,7 @@ fn where_a_program_is_missing_its_command_is_shown_all_the_same() {
     let printed = text(&output.stdout);
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), ""));
     assert!(printed.contains("python3 client.py 127.0.0.1:"), "{printed}");
+    assert!(printed.contains("curl -sS "), "{printed}");
     assert!(printed.contains("(not run: its program is not installed here)"), "{printed}");
 }
 

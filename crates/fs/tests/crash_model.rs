@@ -231,6 +231,15 @@ fn a_move_between_folders_is_whole_and_needs_both_syncs() {
 }
 
 #[test]
+fn a_move_into_a_folder_that_is_not_safe_never_loses_the_file() {
+    let fs = CrashFs::new();
+    safe(&fs, "f", b"a");
+    fs.dir().create_dir_all(p("d/e")).unwrap();
+    fs.dir().rename(p("f"), p("d/e/f")).unwrap();
+    leaves(&fs, &["f=a", "d/ f=a", "d/ d/e/ f=a", "d/ d/e/ d/e/f=a"]);
+}
+
+#[test]
 fn a_safe_change_of_a_name_carries_the_move_before_it() {
     let fs = CrashFs::new();
     fs.dir().create_dir_all(p("d")).unwrap();

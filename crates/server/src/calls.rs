@@ -34,6 +34,9 @@ const CALLS: &[Call] = &[
     call("/ledger.v1.LedgerService/Health", "Health", None, Kind::Request),
     call("/ledger.v1.LedgerStreaming/AppendSession", "AppendSession", WRITE, Kind::Stream),
     call("/ledger.v1.LedgerStreaming/Subscribe", "Subscribe", READ, Kind::Stream),
+    call("/ledger.v1.LedgerConsumers/GetCursor", "GetCursor", READ, Kind::Request),
+    call("/ledger.v1.LedgerConsumers/SetCursor", "SetCursor", WRITE, Kind::Request),
+    call("/ledger.v1.LedgerConsumers/FindBySource", "FindBySource", READ, Kind::Request),
     call("/grpc.health.v1.Health/Check", "HealthCheck", None, Kind::Request),
     call("/grpc.health.v1.Health/Watch", "HealthWatch", None, Kind::Stream),
     call("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", "ServerReflection", None, Kind::Stream),
@@ -43,6 +46,8 @@ const CALLS: &[Call] = &[
         None,
         Kind::Stream,
     ),
+    call("/metrics", "Metrics", READ, Kind::Request),
+    call("/openapi.json", "OpenApi", None, Kind::Request),
 ];
 
 /// A call of the protocol without a line above is for administrators until it has one.
@@ -87,7 +92,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(paths.len(), 13, "{paths:?}");
+        assert_eq!(paths.len(), 16, "{paths:?}");
         assert_eq!(call_at("/ledger.v1.LedgerService/AddedLater"), &ADDED_LATER);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, Loaded, Overrides};
+use crate::config::{Config, Loaded, Overrides, is_loopback};
 use crate::lifecycle::{Handle, ServeError, Server, StartError};
 use crate::log::Log;
 use crate::pid::{PidError, PidFile};
@@ -141,8 +141,10 @@ fn use_all_descriptors() {
 }
 
 fn warn_of_weaknesses(config: &Config) {
-    if config.api_key.is_some() && config.tls_cert.is_none() && !config.listens_on_loopback() {
-        tracing::warn!(listen = %config.listen, "API keys cross the network unencrypted; set tls.cert and tls.key");
+    for (key, address) in config.addresses() {
+        if config.api_key.is_some() && !config.encrypts(key) && !is_loopback(address) {
+            tracing::warn!(key, address, "API keys cross the network unencrypted; set tls.cert and tls.key");
+        }
     }
 }
 

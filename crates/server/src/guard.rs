@@ -2,25 +2,22 @@
 //!
 //! | call | needs |
 //! |---|---|
-//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe` | the right to read, and the store |
-//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession` | the right to write, and the store |
+//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe`, `GetCursor`, `FindBySource` | the right to read, and the store |
+//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession`, `SetCursor` | the right to write, and the store |
 //! | `Trim`, `RenameStream` | the right to administer, and the store |
-//! | `Health`, reflection, anything unknown | a key, if the daemon has any |
-//! | `grpc.health.v1` | nothing: orchestrators have no key, and it tells them no more than up or down |
+//! | `/metrics` of the gateway | the right to read |
+//! | `Health`, reflection, `/openapi.json`, anything unknown | a key, if the daemon has any |
+//! | `grpc.health.v1`, `/healthz`, `/readyz` | nothing: orchestrators have no key, and it tells them no more than up or down |
 //!
 //! A client with too much under way is told so (`RESOURCE_EXHAUSTED`), a call with one answer that takes too long ends
 //! (`DEADLINE_EXCEEDED`), every call is counted, and a panic fails its request alone (W36).
-//! A deadline that the client names (`grpc-timeout`) counts if it is shorter.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use ledger_api::metadata::{API_KEY, STORE};
 use tokio::sync::watch;
@@ -28,16 +25,14 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
+use crate::admitted::{Admitted, OpenBody};
 use crate::calls::{Call, call_at};
 use crate::keys::{Identity, Keyring};
 use crate::limits::{Kind, Slot, Slots};
 use crate::listener::Peer;
 use crate::metrics::Metrics;
-use crate::open_call::OpenCall;
+use crate::time_limit::time_limit;
 
-/// How long a call with one answer may take, from its headers to its answer: whoever sends a request more slowly has no
-/// claim to the place that it takes.
-const MAX_CALL_TIME: Duration = Duration::from_secs(120);
 /// Most calls of one client that stay open.
 const MAX_OPEN_CALLS_PER_CLIENT: usize = 4096;
 
@@ -65,11 +60,33 @@ impl Guard {
         Self { keys, metrics, max_requests_per_client, of_keys: Arc::default() }
     }
 
-    /// Lets a call through, or not; answers who makes it, unless nobody asks.
+    /// Lets a call in, if its caller may make it and has room for it. `path` is that of the call over gRPC, `headers`
+    /// hold its metadata, `extensions` its [`Peer`]: every face of the daemon asks here.
     ///
     /// # Errors
-    /// `UNAUTHENTICATED`, `PERMISSION_DENIED`.
-    pub(crate) fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+    /// The status to answer with: `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`. It is counted.
+    pub(crate) fn let_in(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Admitted, Status> {
+        let call = call_at(path);
+        let checked = self.check(path, headers).and_then(|caller| {
+            let slot = self.make_room(call, caller.as_ref(), extensions)?;
+            Ok((caller, slot))
+        });
+        match checked {
+            Ok((caller, slot)) => Ok(Admitted::new(call, caller, slot, self.metrics.clone())),
+            Err(status) => {
+                self.metrics.answered(call.name, status.code(), std::time::Duration::ZERO);
+                Err(status)
+            }
+        }
+    }
+
+    /// Who makes a call, if they may; `None` for those that anybody may make.
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
         }
@@ -94,10 +111,7 @@ impl Guard {
     }
 
     /// Room for one more call of a client.
-    ///
-    /// # Errors
-    /// `RESOURCE_EXHAUSTED`.
-    pub(crate) fn make_room(
+    fn make_room(
         &self,
         call: &Call,
         caller: Option<&Caller>,
@@ -128,13 +142,6 @@ impl Guard {
             .entry(name.to_owned())
             .or_default()
             .clone()
-    }
-
-    /// What a call is refused with, or its caller and its place.
-    fn check(&self, call: &Call, request: &Request<Body>) -> Result<(Option<Caller>, Slot), Status> {
-        let caller = self.admit(request.uri().path(), request.headers())?;
-        let slot = self.make_room(call, caller.as_ref(), request.extensions())?;
-        Ok((caller, slot))
     }
 }
 
@@ -173,41 +180,29 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let begin = Instant::now();
-        let call = call_at(request.uri().path());
-        let metrics = self.guard.metrics.clone();
-        let (caller, slot) = match self.guard.check(call, &request) {
+        let admitted = self.guard.let_in(request.uri().path(), request.headers(), request.extensions());
+        let mut admitted = match admitted {
             Ok(admitted) => admitted,
-            Err(status) => {
-                metrics.answered(call.name, status.code(), begin.elapsed());
-                return Box::pin(std::future::ready(Ok(status.into_http())));
-            }
+            Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
         };
-        if let Some(caller) = caller {
+        if let Some(caller) = admitted.caller() {
             request.extensions_mut().insert(caller);
         }
-        let time_limit = time_limit(request.headers()).unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
-        // Measured from here, so that it ends before the transport's own, which would say `CANCELLED`.
-        let answer = tokio::time::timeout(time_limit, answer);
+        // One that cannot be read is the transport's to refuse.
+        let time_limit = time_limit(request.headers()).ok().flatten();
+        let answer = self.inner.call(request);
         Box::pin(async move {
-            let answer = match answer.await {
-                Ok(Ok(answer)) => answer.map(too_large_as_clients_know_it)?,
-                Ok(Err(_)) => {
-                    tracing::error!(
-                        rpc = call.name,
-                        "a request failed by a fault of the program; it alone was ended"
-                    );
-                    metrics.panicked();
-                    Status::internal("internal error: the daemon has a fault; its log says more").into_http()
-                }
-                Err(_) => Status::deadline_exceeded("deadline exceeded").into_http(),
+            let answer = match admitted.carry_out(time_limit, answer).await {
+                Ok(answer) => answer.map(too_large_as_clients_know_it)?,
+                Err(status) => status.into_http(),
             };
             let code = code_of(&answer);
-            Ok(match (call.kind, code) {
-                (Kind::Stream, Code::Ok) => OpenCall::wrap(answer, call.name, metrics, slot),
+            Ok(match (admitted.kind(), code) {
+                (Kind::Stream, Code::Ok) => {
+                    answer.map(|body| Body::new(OpenBody::new(body, admitted.stays_open())))
+                }
                 _ => {
-                    metrics.answered(call.name, code, begin.elapsed());
+                    admitted.ends(code);
                     answer
                 }
             })
@@ -218,22 +213,6 @@ where
 /// The code of an answer, as far as its headers say: one that fails has it there, one that succeeds at its end.
 fn code_of<B>(answer: &Response<B>) -> Code {
     answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
-}
-
-/// How long the client will wait for an answer, as it says: at most eight digits and a unit.
-fn time_limit(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("grpc-timeout")?.to_str().ok()?;
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let number: u64 = number.parse().ok().filter(|_| number.len() <= 8)?;
-    Some(match unit {
-        "H" => Duration::from_secs(number.saturating_mul(3600)),
-        "M" => Duration::from_secs(number.saturating_mul(60)),
-        "S" => Duration::from_secs(number),
-        "m" => Duration::from_millis(number),
-        "u" => Duration::from_micros(number),
-        "n" => Duration::from_nanos(number),
-        _ => return None,
-    })
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,
@@ -275,28 +254,6 @@ mod tests {
     }
 
     #[test]
-    fn deadlines_are_read_as_the_protocol_writes_them() {
-        for (text, limit) in [
-            ("2H", Some(Duration::from_secs(7200))),
-            ("3M", Some(Duration::from_secs(180))),
-            ("99999999S", Some(Duration::from_secs(99_999_999))),
-            ("5m", Some(Duration::from_millis(5))),
-            ("6u", Some(Duration::from_micros(6))),
-            ("0n", Some(Duration::ZERO)),
-            ("", None),
-            ("S", None),
-            ("5", None),
-            ("5x", None),
-            ("-5S", None),
-            ("999999999S", None),
-        ] {
-            let headers = [("grpc-timeout".parse().unwrap(), text.parse().unwrap())];
-            assert_eq!(time_limit(&headers.into_iter().collect()), limit, "{text:?}");
-        }
-        assert_eq!(time_limit(&HeaderMap::new()), None);
-    }
-
-    #[test]
     fn every_call_needs_its_right_and_its_store() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::new(folder.path());
@@ -314,7 +271,7 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(API_KEY, key.parse().unwrap());
             headers.insert(STORE, store.parse().unwrap());
-            guard.admit(path, &headers).map(drop).map_err(|status| status.code())
+            guard.check(path, &headers).map(drop).map_err(|status| status.code())
         };
         for (call, needed) in [
             ("LedgerService/Read", Right::Read),
@@ -342,8 +299,8 @@ mod tests {
         for path in
             ["/ledger.v1.LedgerService/Health", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]
         {
-            assert!(guard.admit(path, &HeaderMap::new()).is_err(), "{path}");
+            assert!(guard.check(path, &HeaderMap::new()).is_err(), "{path}");
         }
-        assert!(guard.admit("/grpc.health.v1.Health/Check", &HeaderMap::new()).is_ok());
+        assert!(guard.check("/grpc.health.v1.Health/Check", &HeaderMap::new()).is_ok());
     }
 }

@@ -10,13 +10,17 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::sync::watch;
+use tokio_stream::StreamExt;
 
 use crate::config::{ConfigError, Loaded, Overrides, SETTINGS};
 use crate::grpc::{Calls, Context, probes};
 use crate::guard::Guard;
+use crate::http::{self, Gateway};
 use crate::keys::{KeyError, Keyring};
 use crate::listener::{Admission, Certificates, Listener, Protocol, Timing, TlsError};
 use crate::metrics::Metrics;
@@ -53,10 +57,14 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     #[error(
-        "ledger: cannot listen on {address}: {source}; choose another address with listen or --addr, or stop the \
+        "ledger: cannot listen on {address}: {source}; choose another address with {key} or {flag}, or stop the \
          program that has it"
     )]
     Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The flag of the command line.
+        flag: &'static str,
         /// The address.
         address: String,
         /// What the operating system said.
@@ -81,6 +89,9 @@ pub struct ServeError(#[from] tonic::transport::Error);
 /// A daemon with its database open and its address taken.
 pub struct Server {
     listener: Listener,
+    http: Option<Listener>,
+    http_tls: bool,
+    gateway: Gateway,
     router: tonic::transport::server::Router<tower::layer::util::Stack<Guard, tower::layer::util::Identity>>,
     context: Arc<Context>,
     admission: Arc<Admission>,
@@ -114,8 +125,11 @@ impl Server {
         let keyring = Keyring::load(&config, loaded.folder())?;
         loaded.check_exposure(keyring.has_named_keys())?;
         let certificates = Certificates::load(&config)?;
-        let failed = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = Listener::bind(&config.listen).await.map_err(failed)?;
+        let listener = listen("listen", "--addr", &config.listen).await?;
+        let http = match &config.http_listen {
+            Some(address) => Some(listen("http_listen", "--http-addr", address).await?),
+            None => None,
+        };
         let path = config.sqlite_path.clone();
         let database = Database::open(&path).connect().await;
         let database = database.map_err(|source| StartError::Database { path, source })?;
@@ -134,16 +148,33 @@ impl Server {
             session_bytes: AtomicUsize::new(0),
         });
         let guard = Guard::new(latest_keys, metrics.clone(), config.max_requests_per_client);
+        let gateway = Gateway::new(context.clone(), guard.clone());
         let router = router(&context, guard)?;
         let shared = HandleState { stopping, hurry, keys, certificates, metrics, loaded: Mutex::new(loaded) };
         let handle = Handle { shared: Arc::new(shared) };
-        let shutdown_timeout = config.shutdown_timeout;
-        Ok(Self { listener, router, context, admission, shutdown_timeout, handle, hurry: hurrying })
+        let (shutdown_timeout, http_tls) = (config.shutdown_timeout, config.tls_http);
+        Ok(Self {
+            listener,
+            http,
+            http_tls,
+            gateway,
+            router,
+            context,
+            admission,
+            shutdown_timeout,
+            handle,
+            hurry: hurrying,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.listener.address()
+    }
+
+    /// Where its HTTP gateway listens, if it has one.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Listener::address)
     }
 
     /// Its control.
@@ -156,18 +187,23 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if it ends by itself. The database is closed in either case.
     pub async fn run(self) -> Result<(), ServeError> {
-        let address = self.address();
+        let address = self.listener.address();
         let certificates = self.handle.shared.certificates.clone();
         if let Some(certificates) = &certificates {
             tokio::spawn(certificates.clone().watch(self.context.stopping.clone()));
         }
-        let stopping = self.context.stopping.clone();
-        let incoming =
-            self.listener.accept(Protocol::Grpc, self.admission, certificates, Timing::DEFAULT, stopping);
+        let accept = |listener: Listener, protocol, certificates| {
+            let stopping = self.context.stopping.clone();
+            listener.accept(protocol, self.admission.clone(), certificates, Timing::DEFAULT, stopping)
+        };
+        let incoming = accept(self.listener, Protocol::Grpc, certificates.clone());
+        let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
-        let mut until_stop = stopping.clone();
-        let stop = async move {
-            let _ = until_stop.wait_for(|stopping| *stopping).await;
+        let until_stop = || {
+            let mut stopping = self.context.stopping.clone();
+            async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            }
         };
         let mut hurry = self.hurry;
         let deadline = async move {
@@ -178,8 +214,16 @@ impl Server {
             }
         };
         tracing::info!(addr = %address, "ledger daemon listening");
+        let grpc = self.router.serve_with_incoming_shutdown(incoming, until_stop());
+        let http = async {
+            if let Some(listener) = self.http {
+                tracing::info!(addr = %listener.address(), "ledger HTTP gateway listening");
+                let certificates = certificates.filter(|_| self.http_tls);
+                http::serve(self.gateway, accept(listener, Protocol::Http, certificates)).await;
+            }
+        };
         let served = tokio::select! {
-            served = self.router.serve_with_incoming_shutdown(incoming, stop) => served,
+            (served, ()) = async { tokio::join!(grpc, http) } => served,
             () = deadline => {
                 tracing::warn!("requests under way did not end in time and were given up");
                 Ok(())
@@ -217,7 +261,9 @@ impl Handle {
         // What the daemon listens on does not change: judge the new keys by the address that is in use.
         let mut in_use = new.clone();
         in_use.config.listen.clone_from(&loaded.config.listen);
+        in_use.config.http_listen.clone_from(&loaded.config.http_listen);
         in_use.config.tls_ca.clone_from(&loaded.config.tls_ca);
+        in_use.config.tls_http = loaded.config.tls_http;
         in_use.check_exposure(keyring.has_named_keys())?;
         let is_live = |key: &str| matches!(key, "api_key" | "allowed_stores" | "allow_insecure");
         let changed = |setting: &&crate::config::Setting| {
@@ -232,6 +278,12 @@ impl Handle {
         }
         Ok(waiting)
     }
+}
+
+/// Takes an address.
+async fn listen(key: &'static str, flag: &'static str, address: &str) -> Result<Listener, StartError> {
+    let failed = |source| StartError::Listen { key, flag, address: address.to_owned(), source };
+    Listener::bind(address).await.map_err(failed)
 }
 
 fn router(
@@ -260,6 +312,7 @@ fn router(
         .layer(guard)
         .add_service(calls.service())
         .add_service(calls.streaming())
+        .add_service(calls.consumers())
         .add_service(probes(context.clone()))
         // Some tools speak only the older version of reflection.
         .add_service(reflection().build_v1().map_err(failed)?)

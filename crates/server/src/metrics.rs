@@ -19,6 +19,9 @@ use tonic::Code;
 
 use crate::listener::Admission;
 
+/// The `Content-Type` of [`Metrics::render`].
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
 /// Bounds of the latency histogram, in seconds: from a read in memory to a commit that waits for a busy disk.
 const LATENCY_BOUNDS: [f64; 12] = [0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 

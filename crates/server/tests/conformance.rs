@@ -69,7 +69,7 @@ impl<Id: EntryId> Harness for Live<Id> {
         client
     }
     fn promised(&self) -> Promised {
-        Promised { search_index: false, cursors: false, find_by_source: false, ..Promised::EVERYTHING }
+        Promised { search_index: false, ..Promised::EVERYTHING }
     }
     fn durability(&self) -> Durability {
         Durability::Synced

@@ -34,6 +34,7 @@ async fn test(module: &str, daemon: Daemon, environment: &[(&str, &str)]) {
         .env("LEDGER_ADDRESS", daemon.address.to_string())
         .env("LEDGER_DATABASE", daemon.folder.path().join("ledger.db"))
         .env("GRPCURL", python.bin.join("grpcurl"))
+        .envs([("no_proxy", "127.0.0.1"), ("NO_PROXY", "127.0.0.1")])
         .envs(environment.iter().copied())
         .kill_on_drop(true);
     let output = command.output().await.unwrap();

@@ -60,7 +60,11 @@ pub fn concurrent() {
 fn replay(done: &[Done]) -> Duration {
     let folder = folder();
     let mut file = std::fs::File::create(folder.path().join("bytes")).unwrap();
-    let bytes = vec![7u8; done.iter().map(|done| if let Done::Write(count) = done { *count } else { 0 }).max().unwrap_or(0)];
+    let bytes =
+        vec![
+            7u8;
+            done.iter().map(|done| if let Done::Write(count) = done { *count } else { 0 }).max().unwrap_or(0)
+        ];
     let begin = Instant::now();
     for done in done {
         match done {

@@ -32,7 +32,12 @@ pub fn open_and_recover() {
     let begin = Instant::now();
     let maps = Maps::open(&home).unwrap();
     let built = begin.elapsed().as_secs_f64();
-    println!("index built: {:.2} s, {:.2} million entries/s (bar 1), {} files", built, entries as f64 / 1e6 / built, maps.run_count());
+    println!(
+        "index built: {:.2} s, {:.2} million entries/s (bar 1), {} files",
+        built,
+        entries as f64 / 1e6 / built,
+        maps.run_count()
+    );
     drop(maps);
     let begin = Instant::now();
     let maps = Maps::open(&home).unwrap();
@@ -40,13 +45,20 @@ pub fn open_and_recover() {
     let begin = Instant::now();
     let key = format!("key-{:012}", entries / 2);
     assert!(maps.get("public:app.records", key.as_bytes()).unwrap().is_some());
-    println!("maps opened with index: {:.0} ms (bar 200), one value {:.0} µs", opened.as_secs_f64() * 1e3, begin.elapsed().as_secs_f64() * 1e6);
+    println!(
+        "maps opened with index: {:.0} ms (bar 200), one value {:.0} µs",
+        opened.as_secs_f64() * 1e3,
+        begin.elapsed().as_secs_f64() * 1e6
+    );
     drop(maps);
     let begin = Instant::now();
     drop(Engine::open(&home, &settings).unwrap());
     println!("opened for writing: {:.0} ms (bar 200)", begin.elapsed().as_secs_f64() * 1e3);
 
-    let bytes: u64 = std::fs::read_dir(folder.path().join("ledger")).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len()).sum();
+    let bytes: u64 = std::fs::read_dir(folder.path().join("ledger"))
+        .unwrap()
+        .map(|entry| entry.unwrap().metadata().unwrap().len())
+        .sum();
     let begin = Instant::now();
     let (_, recovery) = Engine::recover(&home, &settings).unwrap();
     let recovered = begin.elapsed().as_secs_f64();

@@ -14,7 +14,8 @@ use ledger_chain::WriteSet;
 
 fn main() {
     // `cargo bench` adds a flag of its own.
-    let chosen: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    let chosen: Vec<String> =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
     let wanted = |case: &str| chosen.is_empty() || chosen.iter().any(|name| name == case);
     let cases: [(&str, fn()); 5] = [
         ("append", append::concurrent),

@@ -82,7 +82,11 @@ fn signature(home: &Path) -> (PublicKey, ([u8; 32], Vec<u8>)) {
 }
 
 /// Hashes the same bytes (entries, leaves, nodes of the tree) and checks as many signatures, on all processors.
-fn bound(report: &ledger_chain::verify::Report, key: &PublicKey, (root, signature): &([u8; 32], Vec<u8>)) -> Duration {
+fn bound(
+    report: &ledger_chain::verify::Report,
+    key: &PublicKey,
+    (root, signature): &([u8; 32], Vec<u8>),
+) -> Duration {
     let size = (report.bytes / report.entries) as usize;
     let signatures = (report.raw_signatures + report.cose_signatures) as usize;
     let (entry, pair) = (vec![7u8; size], [7u8; 96]);
@@ -96,7 +100,11 @@ fn bound(report: &ledger_chain::verify::Report, key: &PublicKey, (root, signatur
                 }
                 while next.fetch_add(100, Ordering::Relaxed) < entries {
                     for _ in 0..100 {
-                        std::hint::black_box((Sha256::digest(&entry), Sha256::digest(pair), Sha256::digest(&pair[..64])));
+                        std::hint::black_box((
+                            Sha256::digest(&entry),
+                            Sha256::digest(pair),
+                            Sha256::digest(&pair[..64]),
+                        ));
                     }
                 }
             });
@@ -108,7 +116,10 @@ fn bound(report: &ledger_chain::verify::Report, key: &PublicKey, (root, signatur
 fn python(path: &Path, sign_every: u64, ours: Duration) {
     let bar = if sign_every == 100 { 8 } else { 10 };
     let Some(interpreter) = std::env::var_os("LEDGER_BENCH_PYTHON") else {
-        println!("every {sign_every}: {:.0} ms of processor time; set LEDGER_BENCH_PYTHON to compare", ours.as_secs_f64() * 1e3);
+        println!(
+            "every {sign_every}: {:.0} ms of processor time; set LEDGER_BENCH_PYTHON to compare",
+            ours.as_secs_f64() * 1e3
+        );
         return;
     };
     let before = machine::cpu(true);
@@ -133,7 +144,8 @@ pub fn receipts() {
     let reader = Reader::open(home.ledger()).unwrap();
     let secrets = load_secrets(&RealDir::open(&home.path().join("keys")).unwrap()).unwrap();
     let receipts = Receipts::new(&reader, &secrets);
-    let service = Certificate::from_pem(&std::fs::read(home.path().join("keys/service_cert.pem")).unwrap()).unwrap();
+    let service =
+        Certificate::from_pem(&std::fs::read(home.path().join("keys/service_cert.pem")).unwrap()).unwrap();
     let (key, (root, signature)) = self::signature(folder.path());
     let each = |count: u32, run: &mut dyn FnMut(u64)| {
         let begin = Instant::now();
@@ -148,9 +160,12 @@ pub fn receipts() {
     let message = receipts.cose(ordinary(777)).unwrap();
     let bare = each(300, &mut |_| assert!(key.verifies_root(&root, &signature)));
     let check_json = each(300, &mut |_| {
-        drop(ledger_chain::receipt::Receipt::from_json(one.as_bytes()).unwrap().verify(service.key()).unwrap());
+        drop(
+            ledger_chain::receipt::Receipt::from_json(one.as_bytes()).unwrap().verify(service.key()).unwrap(),
+        );
     });
-    let check_cose = each(300, &mut |_| drop(CoseReceipt::parse(&message).unwrap().verify(service.key()).unwrap()));
+    let check_cose =
+        each(300, &mut |_| drop(CoseReceipt::parse(&message).unwrap().verify(service.key()).unwrap()));
     println!("make: JSON {json:.0} µs, COSE {cose:.0} µs (bar 1000)");
     // A JSON receipt needs two checks: of the root, and of the node's certificate.
     println!(

@@ -90,7 +90,8 @@ impl CoseSign1 {
         let [protected, unprotected, payload, signature] =
             <[Value; 4]>::try_from(parts).map_err(|_| malformed("not four elements"))?;
         let protected = protected.into_bytes().map_err(|_| malformed("protected headers are not bytes"))?;
-        let unprotected = unprotected.into_map().map_err(|_| malformed("unprotected headers are not a map"))?;
+        let unprotected =
+            unprotected.into_map().map_err(|_| malformed("unprotected headers are not a map"))?;
         let payload = match payload {
             Value::Null => None,
             Value::Bytes(bytes) => Some(bytes),
@@ -139,14 +140,19 @@ pub(crate) fn inclusion_proofs(message: &CoseSign1) -> Result<Vec<&[u8]>, CoseEr
     let proofs = cbor::get(&message.unprotected, &VDP.into()).and_then(Value::as_map);
     let proofs = proofs.and_then(|map| cbor::get(map, &INCLUSION.into())).and_then(Value::as_array);
     let proofs = proofs.ok_or(malformed("no inclusion proofs"))?;
-    proofs.iter().map(|proof| proof.as_bytes().map(Vec::as_slice).ok_or(malformed("a proof is not bytes"))).collect()
+    proofs
+        .iter()
+        .map(|proof| proof.as_bytes().map(Vec::as_slice).ok_or(malformed("a proof is not bytes")))
+        .collect()
 }
 
 impl Headers {
     fn parse(protected: &[u8]) -> Result<Self, CoseError> {
         let map = cbor::decode(protected).and_then(|value| value.into_map().ok());
         let map = map.ok_or(malformed("protected headers are not a map"))?;
-        if (1..map.len()).any(|at| map.iter().take(at).any(|(key, _)| map.get(at).is_some_and(|(k, _)| k == key))) {
+        if (1..map.len())
+            .any(|at| map.iter().take(at).any(|(key, _)| map.get(at).is_some_and(|(k, _)| k == key)))
+        {
             return Err(malformed("a header appears twice"));
         }
         let integer = |value: &Value| value.as_integer().and_then(|integer| i64::try_from(integer).ok());
@@ -159,13 +165,21 @@ impl Headers {
                 .and_then(|kid| String::from_utf8(kid.clone()).ok()),
             vds: cbor::get(&map, &VDS.into()).and_then(integer),
             issued_at: claims.and_then(|claims| cbor::get(claims, &CWT_IAT.into())).and_then(integer),
-            txid: ccf.and_then(|ccf| cbor::get(ccf, &TXID.into())).and_then(Value::as_text).map(str::to_owned),
+            txid: ccf
+                .and_then(|ccf| cbor::get(ccf, &TXID.into()))
+                .and_then(Value::as_text)
+                .map(str::to_owned),
         })
     }
 }
 
 /// Signs a Merkle root for the signature at `txid`.
-pub(crate) fn sign(key: &PrivateKey, root: &Digest, txid: TxId, unix_seconds: u64) -> Result<Vec<u8>, CoseError> {
+pub(crate) fn sign(
+    key: &PrivateKey,
+    root: &Digest,
+    txid: TxId,
+    unix_seconds: u64,
+) -> Result<Vec<u8>, CoseError> {
     let claims = Value::Map(vec![
         (CWT_IAT.into(), unix_seconds.into()),
         (CWT_ISS.into(), "ledger".into()),

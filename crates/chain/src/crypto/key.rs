@@ -8,9 +8,10 @@ use aws_lc_rs::{
     rand::SystemRandom,
     signature::{
         ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
-        ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED, ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair,
-        EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm, KeyPair, ParsedPublicKey,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1,
+        ECDSA_P384_SHA384_ASN1, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P384_SHA384_FIXED,
+        ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, EcdsaSigningAlgorithm, EcdsaVerificationAlgorithm,
+        KeyPair, ParsedPublicKey,
     },
 };
 use thiserror::Error;
@@ -37,7 +38,9 @@ pub enum KeyError {
     #[error("the public key cannot be read; it must be a P-384 or P-256 key")]
     Public,
     /// Not an unencrypted PKCS#8 private key in PEM form.
-    #[error("the private key cannot be read; it must be an unencrypted P-384 or P-256 key in PKCS#8 PEM form")]
+    #[error(
+        "the private key cannot be read; it must be an unencrypted P-384 or P-256 key in PKCS#8 PEM form"
+    )]
     Private,
     /// The key could not be made or used.
     #[error("the cryptographic library refused to {action}")]
@@ -156,7 +159,8 @@ impl PublicKey {
     /// Whether `signature` (DER) signs `root` as a ready-made digest.
     #[must_use]
     pub fn verifies_root(&self, root: &Digest, signature: &[u8]) -> bool {
-        AwsDigest::import_less_safe(root, &SHA256).is_ok_and(|digest| self.raw.verify_digest_sig(&digest, signature).is_ok())
+        AwsDigest::import_less_safe(root, &SHA256)
+            .is_ok_and(|digest| self.raw.verify_digest_sig(&digest, signature).is_ok())
     }
 
     /// Whether `signature` (`r ‖ s`) signs a COSE structure.
@@ -169,7 +173,8 @@ impl PublicKey {
     pub(crate) fn verifies_certificate(&self, body: &[u8], hash: CertificateHash, signature: &[u8]) -> bool {
         let prefix = self.curve.spki_prefix().len();
         let point = self.spki.get(prefix..).unwrap_or_default();
-        ParsedPublicKey::new(self.curve.certificate(hash), point).is_ok_and(|key| key.verify_sig(body, signature).is_ok())
+        ParsedPublicKey::new(self.curve.certificate(hash), point)
+            .is_ok_and(|key| key.verify_sig(body, signature).is_ok())
     }
 }
 

@@ -6,7 +6,9 @@ mod digest;
 mod key;
 mod secret;
 
-pub use certificate::{Certificate, CertificateError, endorsement_certificate, node_certificate, service_certificate};
+pub use certificate::{
+    Certificate, CertificateError, endorsement_certificate, node_certificate, service_certificate,
+};
 pub use cose::{CoseError, CoseSign1, Headers};
 pub use key::{Curve, KeyError, PrivateKey, PublicKey};
 pub use secret::{LedgerSecret, SealError};

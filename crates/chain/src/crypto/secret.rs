@@ -81,7 +81,13 @@ impl LedgerSecret {
     ///
     /// # Errors
     /// [`SealError::Tag`].
-    pub fn open(&self, iv: Iv, public: &[u8], tag: &[u8; GCM_TAG_BYTES], private: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
+    pub fn open(
+        &self,
+        iv: Iv,
+        public: &[u8],
+        tag: &[u8; GCM_TAG_BYTES],
+        private: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let nonce = Nonce::assume_unique_for_key(iv.encode());
         let mut clear = Zeroizing::new(vec![0; private.len()]);
         self.aead

@@ -46,12 +46,21 @@ impl ChunkHeader {
             return Ok(Self { entries_end: length, positions: None });
         }
         if table < FILE_HEADER_BYTES || table > length {
-            return Err(FormatError::Short { what: "position table", offset: table, needed: 0, available: length });
+            return Err(FormatError::Short {
+                what: "position table",
+                offset: table,
+                needed: 0,
+                available: length,
+            });
         }
         let bytes = length.saturating_sub(table);
         if bytes % POSITION_BYTES != 0 {
             let available = bytes % POSITION_BYTES;
-            return Err(FormatError::Trailing { what: "position table", offset: length - available, available });
+            return Err(FormatError::Trailing {
+                what: "position table",
+                offset: length - available,
+                available,
+            });
         }
         Ok(Self { entries_end: table, positions: Some(bytes / POSITION_BYTES) })
     }

@@ -118,9 +118,13 @@ impl<'a> PublicDomain<'a> {
             return Err(FormatError::Kind { found: "a snapshot", expected: "a ledger entry" });
         }
         let seqno = cursor.u64("seqno")?;
-        let claims_digest = if entry_type.has_claims() { Some(cursor.digest("claims digest")?) } else { None };
-        let commit_evidence_digest =
-            if entry_type.has_commit_evidence() { Some(cursor.digest("commit-evidence digest")?) } else { None };
+        let claims_digest =
+            if entry_type.has_claims() { Some(cursor.digest("claims digest")?) } else { None };
+        let commit_evidence_digest = if entry_type.has_commit_evidence() {
+            Some(cursor.digest("commit-evidence digest")?)
+        } else {
+            None
+        };
         let reserved = cursor.u64("reserved field")?;
         Ok(Self { entry_type, seqno, claims_digest, commit_evidence_digest, reserved, maps: cursor })
     }
@@ -228,7 +232,12 @@ impl<'a> MapWrites<'a> {
     /// All keys with their new value, `None` for a removal; writes first.
     #[must_use]
     pub fn iter(&self) -> Writes<'a> {
-        Writes { writes: self.writes, left: self.write_count, removes: self.removes, removes_left: self.remove_count }
+        Writes {
+            writes: self.writes,
+            left: self.write_count,
+            removes: self.removes,
+            removes_left: self.remove_count,
+        }
     }
 
     /// The value written under `key`: `None` if the entry did not touch it, `Some(None)` if it removed it.

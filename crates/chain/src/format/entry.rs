@@ -201,7 +201,11 @@ pub fn encode_entry(
     let size = (public.len() as u64).saturating_add(private.len() as u64).saturating_add(MIN_ENTRY_SIZE);
     let header = EntryHeader { flags, size };
     if header.entry_bytes() > MAX_ENTRY_BYTES {
-        return Err(FormatError::Limit { what: "entry size", found: header.entry_bytes(), max: MAX_ENTRY_BYTES });
+        return Err(FormatError::Limit {
+            what: "entry size",
+            found: header.entry_bytes(),
+            max: MAX_ENTRY_BYTES,
+        });
     }
     if iv.txid.view & SNAPSHOT_BIT != 0 {
         let max = u64::from(SNAPSHOT_BIT - 1);

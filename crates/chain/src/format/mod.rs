@@ -26,7 +26,9 @@ mod writes;
 
 pub use chunk::{ChunkHeader, FILE_HEADER_BYTES, MAX_ENTRY_OFFSET, POSITION_BYTES, encode_table};
 pub use domain::{EntryType, MapWrites, Maps, NO_CLAIMS, PublicDomain, Writes};
-pub use entry::{Entry, EntryHeader, Flags, GCM_TAG_BYTES, HEADER_BYTES, Iv, MAX_ENTRY_BYTES, MIN_ENTRY_SIZE, encode_entry};
+pub use entry::{
+    Entry, EntryHeader, Flags, GCM_TAG_BYTES, HEADER_BYTES, Iv, MAX_ENTRY_BYTES, MIN_ENTRY_SIZE, encode_entry,
+};
 pub use error::FormatError;
 pub use name::{ChunkName, ChunkState, FileName};
 pub use txid::{ParseTxIdError, TxId};

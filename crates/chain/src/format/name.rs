@@ -126,7 +126,13 @@ mod tests {
 
     #[test]
     fn names_are_read_and_written_alike() {
-        for name in ["ledger_1", "ledger_3-14", "ledger_3-14.committed", "ledger_1-2.committed.recovery", "ledger_9.recovery"] {
+        for name in [
+            "ledger_1",
+            "ledger_3-14",
+            "ledger_3-14.committed",
+            "ledger_1-2.committed.recovery",
+            "ledger_9.recovery",
+        ] {
             let FileName::Chunk(chunk) = FileName::parse(name) else { panic!("{name}") };
             assert_eq!(chunk.to_string(), name);
         }
@@ -135,8 +141,19 @@ mod tests {
     #[test]
     fn what_is_not_a_chunk_is_a_stray() {
         for name in [
-            "ledger_", "ledger_0", "ledger_01", "ledger_5-4.committed", "ledger_1.committed", "ledger_1-2-3", "ledger_+1", "README",
-            "ledger_1-", "ledger_-1", "ledger_99999999999999999999", "ledger_1-2.committed_prefix", "snapshot_1_2.committed",
+            "ledger_",
+            "ledger_0",
+            "ledger_01",
+            "ledger_5-4.committed",
+            "ledger_1.committed",
+            "ledger_1-2-3",
+            "ledger_+1",
+            "README",
+            "ledger_1-",
+            "ledger_-1",
+            "ledger_99999999999999999999",
+            "ledger_1-2.committed_prefix",
+            "snapshot_1_2.committed",
         ] {
             assert_eq!(FileName::parse(name), FileName::Stray, "{name}");
         }

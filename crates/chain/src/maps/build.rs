@@ -48,7 +48,11 @@ pub(super) fn index_entry(
 }
 
 /// The runs of a ledger, newest first, covering all closed chunks.
-pub(super) fn catch_up(reader: &Reader, index: &Arc<dyn Dir>, secrets: &Secrets) -> Result<Vec<Run>, MapsError> {
+pub(super) fn catch_up(
+    reader: &Reader,
+    index: &Arc<dyn Dir>,
+    secrets: &Secrets,
+) -> Result<Vec<Run>, MapsError> {
     let mut runs = existing(reader, &**index)?;
     let covered = runs.last().map_or(0, Run::last);
     let pieces = pieces(reader, covered);
@@ -77,7 +81,9 @@ fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
     for (first, last) in reader.closed().filter(|(_, last)| *last > covered) {
         // Chunks are small by default; several make a piece.
         match pieces.last_mut() {
-            Some(piece) if last.saturating_sub(piece.0) < (MAX_RECORDS_IN_MEMORY as u64) / 4 => piece.1 = last,
+            Some(piece) if last.saturating_sub(piece.0) < (MAX_RECORDS_IN_MEMORY as u64) / 4 => {
+                piece.1 = last
+            }
             _ => pieces.push((first, last)),
         }
     }
@@ -112,7 +118,13 @@ fn existing(reader: &Reader, index: &dyn Dir) -> Result<Vec<Run>, MapsError> {
     Ok(runs)
 }
 
-fn build(reader: &Reader, index: &dyn Dir, secrets: &Secrets, first: u64, last: u64) -> Result<Run, MapsError> {
+fn build(
+    reader: &Reader,
+    index: &dyn Dir,
+    secrets: &Secrets,
+    first: u64,
+    last: u64,
+) -> Result<Run, MapsError> {
     let mut records = Vec::new();
     let mut digest = Digest::default();
     reader.scan(first, |seqno, bytes| {
@@ -171,7 +183,15 @@ impl<'a> RunWriter<'a> {
     fn begin(index: &'a dyn Dir, first: u64, last: u64) -> io::Result<Self> {
         let name = Run::file_name(first, last);
         let replacement = Replacement::begin(index, temporary_name(Path::new(&name)), Open::WRITE.private())?;
-        Ok(Self { index, replacement, first, last, offsets: Vec::new(), written: HEADER_BYTES, pending: Vec::new() })
+        Ok(Self {
+            index,
+            replacement,
+            first,
+            last,
+            offsets: Vec::new(),
+            written: HEADER_BYTES,
+            pending: Vec::new(),
+        })
     }
 
     fn add(&mut self, record: &Record) -> io::Result<()> {

@@ -42,7 +42,10 @@ impl<'a> RunCursor<'a> {
             // A record that is larger than the buffer asks for a larger one.
             let wanted = BUFFER_BYTES.max((rest.len() as u64).saturating_mul(2)).min(left);
             if wanted <= rest.len() as u64 {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged; remove it", self.run.name)));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("{} is damaged; remove it", self.run.name),
+                ));
             }
             self.buffer = read_at(self.run.file(), begin, usize::try_from(wanted).unwrap_or(usize::MAX))?;
             self.offset = begin.saturating_add(wanted);
@@ -99,12 +102,20 @@ pub(super) struct Merge<'a> {
 }
 
 impl<'a> Merge<'a> {
-    pub(super) fn new(runs: &'a [Run], from: &[u8], recent: btree_map::Range<'a, Vec<u8>, Vec<u64>>) -> io::Result<Self> {
+    pub(super) fn new(
+        runs: &'a [Run],
+        from: &[u8],
+        recent: btree_map::Range<'a, Vec<u8>, Vec<u64>>,
+    ) -> io::Result<Self> {
         Ok(Self { runs: MergedRuns::new(runs.iter(), from)?, recent: recent.peekable() })
     }
 
     /// The next key that begins with `scope`, and the last entry up to `seqno` that touched it, if any did.
-    pub(super) fn next_key(&mut self, scope: &[u8], seqno: u64) -> io::Result<Option<(Vec<u8>, Option<u64>)>> {
+    pub(super) fn next_key(
+        &mut self,
+        scope: &[u8],
+        seqno: u64,
+    ) -> io::Result<Option<(Vec<u8>, Option<u64>)>> {
         let in_runs = self.runs.peek().map(|record| &record.key);
         let in_recent = self.recent.peek().map(|(key, _)| *key);
         let key = match (in_runs, in_recent) {

@@ -126,7 +126,9 @@ impl Maps {
         let mut maps = Self { reader, secrets, runs, recent: BTreeMap::new() };
         let mut recent = BTreeMap::<Vec<u8>, Vec<u64>>::new();
         maps.reader.scan(covered.saturating_add(1), |seqno, bytes| {
-            index_entry(bytes, maps.secrets.at(seqno), &mut |key| recent.entry(key).or_default().push(seqno))?;
+            index_entry(bytes, maps.secrets.at(seqno), &mut |key| {
+                recent.entry(key).or_default().push(seqno)
+            })?;
             Ok::<_, MapsError>(true)
         })?;
         maps.recent = recent;
@@ -159,7 +161,8 @@ impl Maps {
     /// A [`MapsError`].
     pub fn get_at(&self, map: &str, key: &[u8], seqno: u64) -> Result<Option<Version>, MapsError> {
         let composite = run::composite(map, key);
-        let recent = self.recent.get(&composite).and_then(|seqnos| seqnos.iter().rev().find(|at| **at <= seqno));
+        let recent =
+            self.recent.get(&composite).and_then(|seqnos| seqnos.iter().rev().find(|at| **at <= seqno));
         let mut found = recent.copied();
         for run in &self.runs {
             if found.is_some() {
@@ -189,7 +192,14 @@ impl Maps {
     ///
     /// # Errors
     /// A [`MapsError`].
-    pub fn range(&self, map: &str, from: &[u8], prefix: &[u8], seqno: u64, limit: usize) -> Result<Vec<Row>, MapsError> {
+    pub fn range(
+        &self,
+        map: &str,
+        from: &[u8],
+        prefix: &[u8],
+        seqno: u64,
+        limit: usize,
+    ) -> Result<Vec<Row>, MapsError> {
         let begin = run::composite(map, from.max(prefix));
         let scope = run::composite(map, prefix);
         let skip = run::composite(map, b"").len();

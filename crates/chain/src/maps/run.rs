@@ -52,8 +52,15 @@ impl Run {
             let (records, table) = (cursor.u64("records").ok()?, cursor.u64("table").ok()?);
             let digest = *cursor.digest("digest").ok()?;
             let whole = table.checked_add(records.checked_mul(8)?)? == length && table >= HEADER_BYTES;
-            (magic == MAGIC && whole && name == Self::file_name(first, last))
-                .then(|| Self { name: name.to_owned(), file, first, last, records, table, digest })
+            (magic == MAGIC && whole && name == Self::file_name(first, last)).then(|| Self {
+                name: name.to_owned(),
+                file,
+                first,
+                last,
+                records,
+                table,
+                digest,
+            })
         })();
         Ok(parsed)
     }
@@ -94,7 +101,10 @@ impl Run {
         let length = u32::from_le_bytes(read_at(self.file(), offset, 4)?.try_into().unwrap_or_default());
         let end = offset.saturating_add(u64::from(length)).saturating_add(12);
         if end > self.table {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is damaged; remove it", self.name)));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is damaged; remove it", self.name),
+            ));
         }
         let bytes = read_at(self.file(), offset.saturating_add(4), (length as usize).saturating_add(8))?;
         let (key, seqno) = bytes.split_at_checked(length as usize).unwrap_or_default();

@@ -30,7 +30,8 @@ impl CoseReceipt {
         // Only one form of a receipt is accepted, so that no bit of it can be changed without notice.
         cbor::decode_canonical(bytes).ok_or_else(|| malformed("not CBOR in its canonical form"))?;
         let message = CoseSign1::parse(bytes)?;
-        let proofs = inclusion_proofs(&message)?.into_iter().map(parse_proof).collect::<Result<Vec<_>, _>>()?;
+        let proofs =
+            inclusion_proofs(&message)?.into_iter().map(parse_proof).collect::<Result<Vec<_>, _>>()?;
         if proofs.is_empty() {
             return Err(malformed("it has no inclusion proof"));
         }
@@ -72,7 +73,8 @@ pub(super) fn encode(signature: &CoseSign1, leaf: &LeafComponents, path: &Path) 
         Value::Text(leaf.commit_evidence.clone()),
         bytes(&leaf.claims_digest),
     ];
-    let proof = Value::Map(vec![(LEAF.into(), Value::Array(parts)), (PATH.into(), Value::Array(siblings.collect()))]);
+    let proof =
+        Value::Map(vec![(LEAF.into(), Value::Array(parts)), (PATH.into(), Value::Array(siblings.collect()))]);
     signature.with_inclusion_proofs(vec![cbor::encode(&proof)])
 }
 
@@ -82,9 +84,13 @@ fn parse_proof(bytes: &[u8]) -> Result<(LeafComponents, Path), ReceiptError> {
     let list = |label: i64| cbor::get(&proof, &label.into()).and_then(Value::as_array).ok_or_else(bad);
     let digest = |value: &Value| -> Option<Digest> { value.as_bytes()?.as_slice().try_into().ok() };
     let leaf = match list(LEAF)?.as_slice() {
-        [write_set, Value::Text(evidence), claims] => digest(write_set).zip(digest(claims)).map(|(write_set, claims)| {
-            LeafComponents { write_set_digest: write_set, commit_evidence: evidence.clone(), claims_digest: claims }
-        }),
+        [write_set, Value::Text(evidence), claims] => {
+            digest(write_set).zip(digest(claims)).map(|(write_set, claims)| LeafComponents {
+                write_set_digest: write_set,
+                commit_evidence: evidence.clone(),
+                claims_digest: claims,
+            })
+        }
         _ => None,
     };
     let sibling = |value: &Value| match value.as_array()?.as_slice() {

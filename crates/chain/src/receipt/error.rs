@@ -35,7 +35,9 @@ pub enum ReceiptError {
         seqno: u64,
     },
     /// There is no ledger secret from which to make the commit evidence.
-    #[error("the ledger secret for entry {seqno} is missing; receipts can only be made where the secrets are")]
+    #[error(
+        "the ledger secret for entry {seqno} is missing; receipts can only be made where the secrets are"
+    )]
     NoSecret {
         /// The entry.
         seqno: u64,

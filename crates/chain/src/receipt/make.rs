@@ -145,7 +145,6 @@ fn parse_signature(seqno: u64, bytes: &[u8]) -> Result<Option<Covering>, Receipt
     Ok((covering.raw.is_some() || covering.cose.is_some()).then_some(covering))
 }
 
-
 /// The endorsements that a ledger holds, in the order in which receipts need them.
 ///
 /// # Errors

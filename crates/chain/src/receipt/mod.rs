@@ -73,7 +73,9 @@ impl LeafComponents {
             (Some("ce"), Some(txid), Some(nonce), None) if nonce.len() == 64 => txid.parse().ok(),
             _ => None,
         };
-        let txid = txid.ok_or(ReceiptError::Malformed { reason: "the commit evidence is not ce:<view>.<seqno>:<hex>".into() })?;
+        let txid = txid.ok_or(ReceiptError::Malformed {
+            reason: "the commit evidence is not ce:<view>.<seqno>:<hex>".into(),
+        })?;
         Ok(Proved { txid, write_set_digest: self.write_set_digest, claims_digest: self.claims_digest })
     }
 }

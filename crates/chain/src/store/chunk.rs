@@ -40,7 +40,8 @@ impl Chunk {
 
     fn scan(folder: &dyn Dir, start: u64, how: Open) -> Result<Self, StoreError> {
         let file: Arc<dyn File> = folder.open(Path::new(&ChunkName::open(start).to_string()), how)?.into();
-        let mut chunk = Self { start, file, positions: Vec::new(), written: FILE_HEADER_BYTES, pending: Vec::new() };
+        let mut chunk =
+            Self { start, file, positions: Vec::new(), written: FILE_HEADER_BYTES, pending: Vec::new() };
         let length = chunk.file.metadata()?.len;
         let limit = match chunk.table_offset(length)? {
             0 => length,
@@ -140,7 +141,8 @@ impl Chunk {
         let end = self.positions.get(index.saturating_add(1)).map_or(self.end(), |next| u64::from(*next));
         let count = usize::try_from(end.saturating_sub(start)).unwrap_or(usize::MAX);
         if let Some(pending) = start.checked_sub(self.written) {
-            let bytes = usize::try_from(pending).ok().and_then(|at| self.pending.get(at..at.saturating_add(count)));
+            let bytes =
+                usize::try_from(pending).ok().and_then(|at| self.pending.get(at..at.saturating_add(count)));
             return Ok(bytes.ok_or(StoreError::NotFound { seqno })?.to_vec());
         }
         Ok(read_at(&*self.file, start, count)?)

@@ -10,7 +10,9 @@ pub enum StoreError {
     #[error("a file of the ledger could not be used")]
     File(#[from] io::Error),
     /// Bytes that no crash leaves behind.
-    #[error("{chunk} is damaged at offset {offset}: {reason}. Verify the ledger; restore the chunk from another copy, or recover")]
+    #[error(
+        "{chunk} is damaged at offset {offset}: {reason}. Verify the ledger; restore the chunk from another copy, or recover"
+    )]
     Damaged {
         /// The file.
         chunk: String,

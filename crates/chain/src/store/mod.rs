@@ -37,7 +37,10 @@ pub use recover::Recovered;
 
 use crate::{
     directory::read_at,
-    format::{ChunkName, EntryHeader, FILE_HEADER_BYTES, HEADER_BYTES, MAX_ENTRY_OFFSET, POSITION_BYTES, encode_table},
+    format::{
+        ChunkName, EntryHeader, FILE_HEADER_BYTES, HEADER_BYTES, MAX_ENTRY_OFFSET, POSITION_BYTES,
+        encode_table,
+    },
 };
 use chunk::Chunk;
 

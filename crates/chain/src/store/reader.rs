@@ -73,7 +73,8 @@ impl Reader {
         mut visit: impl FnMut(u64, &[u8]) -> Result<bool, E>,
     ) -> Result<(), E> {
         let chunks = self.closed.iter().copied().chain(self.open.as_ref().map(Chunk::name));
-        let chunks = chunks.filter(|name| name.end.is_none_or(|end| end >= from)).map(|name| ChunkFile { name });
+        let chunks =
+            chunks.filter(|name| name.end.is_none_or(|end| end >= from)).map(|name| ChunkFile { name });
         let mut source = Source::new(&*self.folder, chunks.collect());
         let last = self.last();
         while let Some(batch) = self.next(&mut source)? {

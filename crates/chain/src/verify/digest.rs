@@ -6,8 +6,8 @@ use super::{Check, Problem, Secrets, read::Batch};
 use crate::{
     format::{Digest, Entry, EntryType, Flags, FormatError, Maps, PublicDomain, TxId},
     governance::{
-        COSE_SIGNATURES, IDENTITY_ENDORSEMENT, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT,
-        SERVICE_INFO, SIGNATURES, TREE,
+        COSE_SIGNATURES, IDENTITY_ENDORSEMENT, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY,
+        PREVIOUS_ROOT, SERVICE_INFO, SIGNATURES, TREE,
     },
 };
 

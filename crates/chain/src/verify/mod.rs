@@ -210,4 +210,3 @@ pub(crate) fn sequence(listing: &Listing, committed_only: bool) -> (Vec<ChunkFil
     }
     (chunks, None)
 }
-

@@ -101,12 +101,17 @@ impl ChunkReader {
         };
         let length = reader.file.metadata().map_err(|error| io_problem(&chunk, 0, &error))?.len;
         if length < FILE_HEADER_BYTES {
-            return Err(reader.problem(Check::Positions, 0, format!("the file has {length} bytes and not even a header")));
+            return Err(reader.problem(
+                Check::Positions,
+                0,
+                format!("the file has {length} bytes and not even a header"),
+            ));
         }
         let header = read_at(&*reader.file, 0, 8).map_err(|error| io_problem(&chunk, 0, &error))?;
         let header = header.try_into().unwrap_or_default();
-        reader.header = ChunkHeader::parse(header, length)
-            .map_err(|error| reader.problem(Check::Positions, 0, format!("the file header does not fit: {error}")))?;
+        reader.header = ChunkHeader::parse(header, length).map_err(|error| {
+            reader.problem(Check::Positions, 0, format!("the file header does not fit: {error}"))
+        })?;
         reader.check_name()?;
         Ok(reader)
     }
@@ -114,14 +119,19 @@ impl ChunkReader {
     fn check_name(&self) -> Result<(), Problem> {
         let name = self.chunk.name;
         match (name.end, self.header.positions) {
-            (Some(_), None) => {
-                Err(self.problem(Check::Positions, 0, "the name says closed, but there is no position table".into()))
-            }
-            (None, Some(_)) => {
-                Err(self.problem(Check::Positions, 0, "the name says open, but there is a position table".into()))
-            }
+            (Some(_), None) => Err(self.problem(
+                Check::Positions,
+                0,
+                "the name says closed, but there is no position table".into(),
+            )),
+            (None, Some(_)) => Err(self.problem(
+                Check::Positions,
+                0,
+                "the name says open, but there is a position table".into(),
+            )),
             (Some(end), Some(positions)) if end.checked_sub(name.start) != positions.checked_sub(1) => {
-                let reason = format!("the name says {}-{end}, the table has {positions} positions", name.start);
+                let reason =
+                    format!("the name says {}-{end}, the table has {positions} positions", name.start);
                 Err(self.problem(Check::Positions, self.header.entries_end, reason))
             }
             _ => Ok(()),
@@ -143,8 +153,8 @@ impl ChunkReader {
         let mut wanted = left.min(BATCH_BYTES);
         let (bytes, starts) = loop {
             let count = usize::try_from(wanted).unwrap_or(usize::MAX);
-            let mut bytes =
-                read_at(&*self.file, self.offset, count).map_err(|error| io_problem(&self.chunk, self.offset, &error))?;
+            let mut bytes = read_at(&*self.file, self.offset, count)
+                .map_err(|error| io_problem(&self.chunk, self.offset, &error))?;
             match self.split(&bytes, left)? {
                 Split::Entries(starts, end) => {
                     bytes.truncate(end);
@@ -208,12 +218,14 @@ impl ChunkReader {
             return Err(self.problem(Check::Positions, self.offset, reason));
         }
         let at = self.header.entries_end.saturating_add(self.read.saturating_mul(POSITION_BYTES));
-        let table = read_at(&*self.file, at, starts.len().saturating_mul(4)).map_err(|error| io_problem(&self.chunk, at, &error))?;
+        let table = read_at(&*self.file, at, starts.len().saturating_mul(4))
+            .map_err(|error| io_problem(&self.chunk, at, &error))?;
         for (index, (start, position)) in starts.iter().zip(table.as_chunks::<4>().0).enumerate() {
             let actual = self.offset.saturating_add(*start as u64);
             let recorded = u64::from(u32::from_le_bytes(*position));
             if actual != recorded {
-                let reason = format!("the table says that the entry begins at {recorded}, it begins at {actual}");
+                let reason =
+                    format!("the table says that the entry begins at {recorded}, it begins at {actual}");
                 let seqno = self.chunk.name.start.saturating_add(self.read).saturating_add(index as u64);
                 return Err(Problem { seqno: Some(seqno), ..self.problem(Check::Positions, actual, reason) });
             }

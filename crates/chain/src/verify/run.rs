@@ -83,7 +83,10 @@ impl<'a> Run<'a> {
         };
         note(&listing.strays, "not a chunk file");
         note(&listing.ignored, "set aside by a writer");
-        note(&listing.recovery.iter().map(ChunkFile::file_name).collect::<Vec<_>>(), "of an unfinished recovery");
+        note(
+            &listing.recovery.iter().map(ChunkFile::file_name).collect::<Vec<_>>(),
+            "of an unfinished recovery",
+        );
         Self {
             verifier,
             chunks,
@@ -136,7 +139,12 @@ impl<'a> Run<'a> {
         self.problems.extend(broken);
     }
 
-    fn walk_on(&mut self, digested: &Digested, checks: &mut Ordered<Checked>, jobs: &mpsc::Sender<Job>) -> Result<(), Problem> {
+    fn walk_on(
+        &mut self,
+        digested: &Digested,
+        checks: &mut Ordered<Checked>,
+        jobs: &mpsc::Sender<Job>,
+    ) -> Result<(), Problem> {
         let mut signatures = Vec::new();
         let outcome = self.walk.take(digested, &mut signatures);
         if !signatures.is_empty() {
@@ -204,7 +212,10 @@ impl<'a> Run<'a> {
         }
         if let Some(key) = &self.verifier.service {
             if self.walk.state.service.as_ref().is_none_or(|service| *service.key != *key) {
-                problem(Check::Service, "the ledger does not belong to the service whose certificate was given".into());
+                problem(
+                    Check::Service,
+                    "the ledger does not belong to the service whose certificate was given".into(),
+                );
             }
         }
     }

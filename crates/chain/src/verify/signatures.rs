@@ -40,7 +40,14 @@ impl SignatureJob {
     }
 
     pub(crate) fn cose(txid: TxId, key: Arc<PublicKey>, root: Digest, message: CoseSign1) -> Self {
-        Self { txid, key, root, signature: Signature::Cose(Box::new(message)), chunk: String::new(), offset: 0 }
+        Self {
+            txid,
+            key,
+            root,
+            signature: Signature::Cose(Box::new(message)),
+            chunk: String::new(),
+            offset: 0,
+        }
     }
 
     pub(crate) fn locate(&mut self, chunk: &ChunkFile, offset: u64) {

@@ -3,13 +3,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Check, Problem, Survey, Tail, digest::{Digested, DigestedEntry}, signatures::SignatureJob};
+use super::{
+    Check, Problem, Survey, Tail,
+    digest::{Digested, DigestedEntry},
+    signatures::SignatureJob,
+};
 use crate::{
     crypto::{Certificate, CoseSign1, PublicKey},
     format::{Digest, Entry, FormatError, MapWrites, PublicDomain, SINGLE_KEY, TxId},
     governance::{
-        self, COSE_SIGNATURES, IDENTITY_ENDORSEMENT, IdentityEndorsement, NODE_CERTIFICATES, NODES_INFO, NodeInfo,
-        NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE,
+        self, COSE_SIGNATURES, IDENTITY_ENDORSEMENT, IdentityEndorsement, NODE_CERTIFICATES, NODES_INFO,
+        NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, RawSignature, SERVICE_INFO, SIGNATURES,
+        ServiceInfo, ServiceStatus, TREE,
     },
     merkle::{Peaks, Tree},
 };
@@ -103,7 +108,8 @@ impl Walk {
             verified_until: None,
             signed_root: self.state.signed_root,
             service_pem: service.map(|service| service.info.cert.clone()),
-            service_created: service.and_then(|service| service.info.current_service_create_txid.as_ref()?.parse().ok()),
+            service_created: service
+                .and_then(|service| service.info.current_service_create_txid.as_ref()?.parse().ok()),
             recovery_count: service.and_then(|service| service.info.recovery_count).unwrap_or(0),
             nodes: nodes.map(|(id, _)| id.clone()).collect(),
             last_endorsement: self.state.last_endorsement,
@@ -159,7 +165,11 @@ impl Walk {
     fn entry(&mut self, entry: &DigestedEntry, bytes: &[u8], jobs: &mut Vec<SignatureJob>) -> Check1<()> {
         let txid = entry.txid;
         if txid.seqno != self.state.tree.size() {
-            let reason = format!("the entry is number {}, number {} should follow", txid.seqno, self.state.tree.size());
+            let reason = format!(
+                "the entry is number {}, number {} should follow",
+                txid.seqno,
+                self.state.tree.size()
+            );
             return Err((Check::Position, reason));
         }
         if let Some(last) = self.state.last.filter(|last| last.view > txid.view) {
@@ -189,7 +199,12 @@ impl Walk {
     }
 
     /// An entry that says something about nodes, service or signatures; gives the root if it is a signature.
-    fn watched(&mut self, entry: &DigestedEntry, bytes: &[u8], jobs: &mut Vec<SignatureJob>) -> Check1<Option<Digest>> {
+    fn watched(
+        &mut self,
+        entry: &DigestedEntry,
+        bytes: &[u8],
+        jobs: &mut Vec<SignatureJob>,
+    ) -> Check1<Option<Digest>> {
         let (parsed, _) = Entry::parse(bytes).map_err(value_error)?;
         let domain = PublicDomain::parse(parsed.public).map_err(value_error)?;
         let maps = domain.maps().collect::<Result<Vec<_>, _>>().map_err(value_error)?;
@@ -217,7 +232,10 @@ impl Walk {
         }
         let expected = [raw, cose, tree].iter().flatten().count();
         if maps.len() != expected || entry.private {
-            return Err((Check::SignatureEntry, "a signature entry holds something besides signatures".into()));
+            return Err((
+                Check::SignatureEntry,
+                "a signature entry holds something besides signatures".into(),
+            ));
         }
         let root = self.state.tree.root();
         self.tree(tree, &root)?;
@@ -255,7 +273,10 @@ impl Walk {
             match value {
                 Some(pem) => self.certificate(&id, pem)?,
                 None if self.state.certificates.remove(&id).is_none() => {
-                    return Err((Check::Certificate, format!("the certificate of node {id} is removed, but was never there")));
+                    return Err((
+                        Check::Certificate,
+                        format!("the certificate of node {id} is removed, but was never there"),
+                    ));
                 }
                 None => {}
             }
@@ -284,9 +305,13 @@ impl Walk {
             let id = node_id(id)?;
             let certificate = Certificate::from_pem(pem)
                 .map_err(|error| (Check::Certificate, format!("certificate of node {id}: {error}")))?;
-            let issued = self.state.service.as_ref().is_some_and(|service| certificate.is_signed_by(&service.key));
+            let issued =
+                self.state.service.as_ref().is_some_and(|service| certificate.is_signed_by(&service.key));
             if !issued && self.state.service.is_some() {
-                return Err((Check::Certificate, format!("the certificate of node {id} is not issued by the service")));
+                return Err((
+                    Check::Certificate,
+                    format!("the certificate of node {id} is not issued by the service"),
+                ));
             }
         }
         Ok(())
@@ -301,7 +326,10 @@ impl Walk {
             .map_err(|error| (Check::Certificate, format!("certificate of the service: {error}")))?;
         let before = self.state.service.as_ref();
         if let Some(before) = before.filter(|before| !before.info.status.may_become(info.status)) {
-            return Err((Check::Service, format!("the service goes from {:?} to {:?}", before.info.status, info.status)));
+            return Err((
+                Check::Service,
+                format!("the service goes from {:?} to {:?}", before.info.status, info.status),
+            ));
         }
         if before.is_some_and(|before| *before.key != *certificate.key()) {
             if !matches!(info.status, ServiceStatus::Recovering | ServiceStatus::Opening) {
@@ -327,16 +355,25 @@ impl Walk {
     ) -> Check1<()> {
         if let (Some(Some(Some(value))), Some(before)) = (identity.map(|map| map.get(&SINGLE_KEY)), before) {
             let pem: String = governance::parse(PREVIOUS_IDENTITY, value).map_err(value_error)?;
-            let named = Certificate::from_pem(pem.as_bytes())
-                .map_err(|error| (Check::Certificate, format!("certificate of the previous service: {error}")))?;
+            let named = Certificate::from_pem(pem.as_bytes()).map_err(|error| {
+                (Check::Certificate, format!("certificate of the previous service: {error}"))
+            })?;
             if *named.key() != *before.key {
-                return Err((Check::Service, "the entry names another previous service than the ledger has".into()));
+                return Err((
+                    Check::Service,
+                    "the entry names another previous service than the ledger has".into(),
+                ));
             }
         }
-        if let (Some(Some(Some(value))), Some(signed)) = (root.map(|map| map.get(&SINGLE_KEY)), self.state.signed_root) {
+        if let (Some(Some(Some(value))), Some(signed)) =
+            (root.map(|map| map.get(&SINGLE_KEY)), self.state.signed_root)
+        {
             let named: String = governance::parse(PREVIOUS_ROOT, value).map_err(value_error)?;
             if named != hex::encode(signed) {
-                return Err((Check::Service, "the entry names another last signed root than the ledger has".into()));
+                return Err((
+                    Check::Service,
+                    "the entry names another last signed root than the ledger has".into(),
+                ));
             }
         }
         Ok(())
@@ -345,8 +382,10 @@ impl Walk {
     /// A service endorses a service that was in force before it, or itself.
     fn endorsement(&self, map: &MapWrites<'_>) -> Check1<()> {
         let fail = |reason: &str| Err((Check::Service, format!("the endorsement of a service {reason}")));
-        let value: IdentityEndorsement = governance::parse(IDENTITY_ENDORSEMENT, single(map)?).map_err(value_error)?;
-        let message = CoseSign1::parse(&value.endorsement).map_err(|error| (Check::Service, error.to_string()))?;
+        let value: IdentityEndorsement =
+            governance::parse(IDENTITY_ENDORSEMENT, single(map)?).map_err(value_error)?;
+        let message =
+            CoseSign1::parse(&value.endorsement).map_err(|error| (Check::Service, error.to_string()))?;
         let Some(service) = &self.state.service else { return fail("comes before the service") };
         if value.endorsing_key != service.key.spki() {
             return fail("is not by the service in force");
@@ -370,7 +409,10 @@ impl Walk {
             return Ok(());
         }
         match self.changed(&tree) {
-            Some(seqno) => Err((Check::Leaf, format!("entry {seqno} is not the one that was recorded when it was signed"))),
+            Some(seqno) => Err((
+                Check::Leaf,
+                format!("entry {seqno} is not the one that was recorded when it was signed"),
+            )),
             None => Err((Check::Tree, "the recorded tree is not the tree of the entries".into())),
         }
     }
@@ -397,22 +439,30 @@ impl Walk {
         let node = &signature.node;
         match self.state.nodes.get(node) {
             None => return Err((Check::Signer, format!("node {node} signed, but is not known"))),
-            Some(NodeStatus::Pending) => return Err((Check::Signer, format!("node {node} signed, but is not trusted yet"))),
+            Some(NodeStatus::Pending) => {
+                return Err((Check::Signer, format!("node {node} signed, but is not trusted yet")));
+            }
             Some(NodeStatus::Trusted | NodeStatus::Retired) => {}
         }
         let certificate = self.state.certificates.get(node);
-        let certificate = certificate.ok_or_else(|| (Check::Signer, format!("node {node} has no certificate")))?;
+        let certificate =
+            certificate.ok_or_else(|| (Check::Signer, format!("node {node} has no certificate")))?;
         if let Some(own) = signature.cert.as_deref().filter(|own| own.as_bytes() != &*certificate.pem) {
             let own = Certificate::from_pem(own.as_bytes())
                 .map_err(|error| (Check::Certificate, format!("certificate in the signature: {error}")))?;
             // A renewed certificate differs from the recorded one, but not in its key, and somebody signed it.
             let issued = self.state.service.as_ref().is_some_and(|service| own.is_signed_by(&service.key));
             if *own.key() != *certificate.key || !(issued || own.is_self_signed()) {
-                return Err((Check::Signer, format!("the certificate in the signature is not that of node {node}")));
+                return Err((
+                    Check::Signer,
+                    format!("the certificate in the signature is not that of node {node}"),
+                ));
             }
         }
         if signature.root != *root {
-            let changed = tree.and_then(|map| Tree::decode(map.get(&SINGLE_KEY)??).ok()).and_then(|tree| self.changed(&tree));
+            let changed = tree
+                .and_then(|map| Tree::decode(map.get(&SINGLE_KEY)??).ok())
+                .and_then(|tree| self.changed(&tree));
             let reason = match (changed, &self.tail) {
                 (Some(seqno), _) => format!("entry {seqno} is not the one that was signed"),
                 (None, Some(tail)) => format!(
@@ -428,13 +478,18 @@ impl Walk {
 
     fn cose(&self, txid: TxId, map: &MapWrites<'_>, root: &Digest) -> Check1<SignatureJob> {
         let message = governance::parse_cose(single(map)?).map_err(value_error)?;
-        let message = CoseSign1::parse(&message).map_err(|error| (Check::CoseSignature, error.to_string()))?;
+        let message =
+            CoseSign1::parse(&message).map_err(|error| (Check::CoseSignature, error.to_string()))?;
         let service = self.state.service.as_ref();
-        let service = service.ok_or((Check::Signer, "the service signed, but its certificate is not known".to_owned()))?;
+        let service = service
+            .ok_or((Check::Signer, "the service signed, but its certificate is not known".to_owned()))?;
         let headers = message.headers();
         let fail = |reason: String| Err((Check::CoseSignature, reason));
         if headers.txid.as_deref().is_some_and(|named| named != txid.to_string()) {
-            return fail(format!("the COSE signature says it is {}", headers.txid.as_deref().unwrap_or_default()));
+            return fail(format!(
+                "the COSE signature says it is {}",
+                headers.txid.as_deref().unwrap_or_default()
+            ));
         }
         if headers.kid.as_deref().is_some_and(|kid| kid != service.key.id()) {
             return fail("the COSE signature names another key than the service's".into());

@@ -52,7 +52,9 @@ pub enum LedgerError {
         path: PathBuf,
     },
     /// The keys in the home are not those of the ledger.
-    #[error("the keys do not belong to the ledger: {reason}. Restore the right keys, or recover with new ones (`ledger chain recover`)")]
+    #[error(
+        "the keys do not belong to the ledger: {reason}. Restore the right keys, or recover with new ones (`ledger chain recover`)"
+    )]
     WrongKeys {
         /// What does not fit.
         reason: String,
@@ -72,7 +74,9 @@ pub enum LedgerError {
         txid: TxId,
     },
     /// The ledger is damaged before its last signature.
-    #[error("the ledger does not verify: {problem}. Recover from another copy, or from this one without the damaged chunk and all after it")]
+    #[error(
+        "the ledger does not verify: {problem}. Recover from another copy, or from this one without the damaged chunk and all after it"
+    )]
     Unverified {
         /// The first problem.
         problem: String,

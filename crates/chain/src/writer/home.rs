@@ -67,7 +67,11 @@ impl Home {
     }
 
     pub(crate) fn folder(&self, name: &str) -> Arc<dyn Dir> {
-        Arc::new(SubDir { dir: Arc::clone(&self.dir), prefix: PathBuf::from(name), path: self.dir.path().join(name) })
+        Arc::new(SubDir {
+            dir: Arc::clone(&self.dir),
+            prefix: PathBuf::from(name),
+            path: self.dir.path().join(name),
+        })
     }
 
     /// Makes the folders and their names durable.
@@ -106,7 +110,10 @@ impl Dir for SubDir {
         self.dir.create_dir_all(&self.prefix.join(name))
     }
 
-    fn entries(&self, name: &Path) -> io::Result<Box<dyn Iterator<Item = io::Result<ledger_fs::Entry>> + Send>> {
+    fn entries(
+        &self,
+        name: &Path,
+    ) -> io::Result<Box<dyn Iterator<Item = io::Result<ledger_fs::Entry>> + Send>> {
         self.dir.entries(&self.prefix.join(name))
     }
 

@@ -87,7 +87,9 @@ impl Identity {
         }
         let certificate = Certificate::from_pem(node_cert.as_bytes())?;
         if certificate.key() != node.public() || !certificate.is_signed_by(service.public()) {
-            return Err(LedgerError::WrongKeys { reason: format!("{NODE_CERT} is not of {NODE_KEY} and {SERVICE_KEY}") });
+            return Err(LedgerError::WrongKeys {
+                reason: format!("{NODE_CERT} is not of {NODE_KEY} and {SERVICE_KEY}"),
+            });
         }
         let node_id = node.public().id();
         Ok(Self { service, service_cert, node, node_cert, node_id })
@@ -141,7 +143,9 @@ pub(super) fn next_view(keys: &dyn Dir, last: u32) -> Result<u32, LedgerError> {
 fn read_text(keys: &dyn Dir, file: &str) -> Result<Zeroizing<String>, LedgerError> {
     let bytes = read_all(keys, Path::new(file), MAX_KEY_FILE_BYTES)?;
     let text = String::from_utf8(bytes);
-    Ok(Zeroizing::new(text.map_err(|_| LedgerError::KeyFile { file: file.to_owned(), reason: "not text".into() })?))
+    Ok(Zeroizing::new(
+        text.map_err(|_| LedgerError::KeyFile { file: file.to_owned(), reason: "not text".into() })?,
+    ))
 }
 
 /// Writes a file that only its owner may read, in one step.

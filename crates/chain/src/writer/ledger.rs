@@ -139,10 +139,20 @@ impl Ledger {
         Ok(txid)
     }
 
-    fn start(engine: Engine, recovered: Recovered, settings: Settings, lock: Box<dyn File>) -> Result<Self, LedgerError> {
+    fn start(
+        engine: Engine,
+        recovered: Recovered,
+        settings: Settings,
+        lock: Box<dyn File>,
+    ) -> Result<Self, LedgerError> {
         let queue = Queue::new(settings.max_queued_entries, settings.max_queued_bytes);
-        let shared =
-            Arc::new(Shared { queue, engine: Mutex::new(engine), settings, failed: Mutex::new(None), _lock: lock });
+        let shared = Arc::new(Shared {
+            queue,
+            engine: Mutex::new(engine),
+            settings,
+            failed: Mutex::new(None),
+            _lock: lock,
+        });
         let writer = Arc::clone(&shared);
         let thread = std::thread::Builder::new().name("ledger-chain".into()).spawn(move || writer.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), recovered })
@@ -167,7 +177,11 @@ impl Ledger {
     ///
     /// # Errors
     /// As [`append`](Self::append).
-    pub fn append_with_claims(&self, writes: &WriteSet, claims_digest: Digest) -> Result<Appended, LedgerError> {
+    pub fn append_with_claims(
+        &self,
+        writes: &WriteSet,
+        claims_digest: Digest,
+    ) -> Result<Appended, LedgerError> {
         self.append_prepared(Prepared::new(writes, Some(claims_digest))?)
     }
 
@@ -269,7 +283,9 @@ impl Shared {
             Err(error) => (None, Some(Arc::new(error))),
         };
         let durability = self.settings.durability;
-        for (waiting, txid) in work.appends.iter().zip(answers.iter().copied().map(Some).chain(std::iter::repeat(None))) {
+        for (waiting, txid) in
+            work.appends.iter().zip(answers.iter().copied().map(Some).chain(std::iter::repeat(None)))
+        {
             waiting.reply.answer(match (&failed, txid) {
                 (None, Some(txid)) => Ok(Appended { txid, durability }),
                 (Some(error), _) => Err(LedgerError::Poisoned(Arc::clone(error))),

@@ -54,7 +54,11 @@ fn run(command: &mut Command) -> String {
 pub fn script(source: &str, arguments: &[&Path]) -> Result<String, String> {
     let output = Command::new(bin().join("python")).arg("-c").arg(source).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stdout) + &text(&output.stderr)) }
+    if output.status.success() {
+        Ok(text(&output.stdout))
+    } else {
+        Err(text(&output.stdout) + &text(&output.stderr))
+    }
 }
 
 /// Entries, signatures and position up to which the validator verified the folder.
@@ -65,7 +69,13 @@ pub fn validate(folder: &Path) -> Result<String, String> {
 /// One of the package's programs.
 pub fn program(name: &str, arguments: &[&str]) -> Result<String, String> {
     // The scripts begin with the path of the folder in which they were installed, which was renamed.
-    let output = Command::new(bin().join("python")).arg(bin().join(name)).args(arguments).env("TZ", "UTC").output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let output = Command::new(bin().join("python"))
+        .arg(bin().join(name))
+        .args(arguments)
+        .env("TZ", "UTC")
+        .output()
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(text) } else { Err(text) }
 }

@@ -78,7 +78,10 @@ pub(super) fn run(args: &AppendArgs, console: &mut Console<'_>) -> Result<(), Fa
     let ledger = Ledger::open(&args.ledger.dir, args.writer.settings()).map_err(failed)?;
     let recovered = ledger.recovered();
     if let Some(aside) = &recovered.set_aside {
-        console.note(format_args!("An entry that was not whole ({} bytes) was moved to {aside}", recovered.cut_bytes));
+        console.note(format_args!(
+            "An entry that was not whole ({} bytes) was moved to {aside}",
+            recovered.cut_bytes
+        ));
     }
     let outcome = append(args, &ledger, console);
     // What was appended is signed, whatever happened then.
@@ -97,7 +100,8 @@ fn append(args: &AppendArgs, ledger: &Ledger, console: &mut Console<'_>) -> Resu
     let outcome = match args.input.as_deref().filter(|path| *path != Path::new("-")) {
         Some(path) => {
             let file = File::open(path);
-            let file = file.map_err(|source| Failure::File { action: "read", path: path.to_owned(), source })?;
+            let file =
+                file.map_err(|source| Failure::File { action: "read", path: path.to_owned(), source })?;
             append_lines(BufReader::with_capacity(1 << 20, file), ledger, &mut answers, console)
         }
         None => append_lines(io::stdin().lock(), ledger, &mut answers, console),
@@ -114,7 +118,9 @@ fn append_lines(
     let mut line = Vec::new();
     for number in 1u64.. {
         line.clear();
-        let count = io::Read::take(&mut input, MAX_LINE_BYTES).read_until(b'\n', &mut line).map_err(Failure::Input)?;
+        let count = io::Read::take(&mut input, MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+            .map_err(Failure::Input)?;
         if count == 0 {
             break;
         }

@@ -29,7 +29,11 @@ pub(super) fn run(args: &CompareArgs, console: &mut Console<'_>) -> Result<(), F
         writeln!(console.out, "{}", serde_json::to_string(&comparison).map_err(failed)?)?;
     } else {
         match comparison.common_until {
-            Some(until) => writeln!(console.out, "the first {} entries are the same, up to {until}", comparison.common_entries)?,
+            Some(until) => writeln!(
+                console.out,
+                "the first {} entries are the same, up to {until}",
+                comparison.common_entries
+            )?,
             None => writeln!(console.out, "no entry is the same")?,
         }
     }
@@ -41,7 +45,9 @@ pub(super) fn run(args: &CompareArgs, console: &mut Console<'_>) -> Result<(), F
         Some(Difference::LeftBroken(problem)) => format!("{left} cannot be read on: {problem}"),
         Some(Difference::RightBroken(problem)) => format!("{right} cannot be read on: {problem}"),
         Some(Difference::Entry { left: one, right: other, .. }) => {
-            let name = |txid: &Option<ledger_chain::TxId>| txid.map_or_else(|| "?".to_owned(), |txid| txid.to_string());
+            let name = |txid: &Option<ledger_chain::TxId>| {
+                txid.map_or_else(|| "?".to_owned(), |txid| txid.to_string())
+            };
             format!("the next entries differ: {} in {left}, {} in {right}", name(one), name(other))
         }
         Some(_) => "they differ".to_owned(),

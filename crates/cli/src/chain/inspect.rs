@@ -179,7 +179,10 @@ pub(super) fn stat(args: &StatArgs, console: &mut Console<'_>) -> Result<(), Fai
         if kind == EntryKind::Signature {
             (stat.last_signature, stat.unsigned_entries) = (Some(entry.txid()), 0);
         }
-        stat.kinds.iter_mut().filter(|(name, _)| *name == kind).for_each(|(_, count)| *count = count.saturating_add(1));
+        stat.kinds
+            .iter_mut()
+            .filter(|(name, _)| *name == kind)
+            .for_each(|(_, count)| *count = count.saturating_add(1));
         Ok(true)
     })?;
     if args.json {
@@ -199,7 +202,12 @@ fn print_stat(
     writeln!(console.out, "{}", ledger.path().display())?;
     writeln!(console.out, "  {} entries, {} bytes, {} chunks", stat.entries, stat.bytes, stat.chunks)?;
     writeln!(console.out, "  from {} to {}", text(stat.first), text(stat.last))?;
-    writeln!(console.out, "  last signature {}, {} entries behind it", text(stat.last_signature), stat.unsigned_entries)?;
+    writeln!(
+        console.out,
+        "  last signature {}, {} entries behind it",
+        text(stat.last_signature),
+        stat.unsigned_entries
+    )?;
     let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     for row in cells.chunks(64) {
         write!(console.out, "  ")?;
@@ -212,7 +220,8 @@ fn print_stat(
         writeln!(console.out)?;
     }
     let counts = stat.kinds.iter().filter(|(_, count)| *count > 0);
-    let legend: Vec<_> = counts.map(|(kind, count)| format!("{} {} {count}", kind.letter(), name(*kind))).collect();
+    let legend: Vec<_> =
+        counts.map(|(kind, count)| format!("{} {} {count}", kind.letter(), name(*kind))).collect();
     writeln!(console.out, "  {}", legend.join(", "))?;
     if per_cell > 1 {
         writeln!(console.out, "  one cell stands for {per_cell} entries, and shows the most important")?;

@@ -85,7 +85,12 @@ fn open(dir: &Path) -> Result<Maps, Failure> {
     Maps::open(&Home::open(dir).map_err(failed)?).map_err(failed)
 }
 
-fn print(console: &mut Console<'_>, txid: TxId, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(), Failure> {
+fn print(
+    console: &mut Console<'_>,
+    txid: TxId,
+    key: Option<&[u8]>,
+    value: Option<&[u8]>,
+) -> Result<(), Failure> {
     let line = Line { txid, key: key.map(Bytes), value: value.map(Bytes) };
     let line = serde_json::to_string(&line).map_err(failed)?;
     Ok(writeln!(console.out, "{line}")?)
@@ -100,7 +105,9 @@ pub(super) fn get(args: &GetArgs, console: &mut Console<'_>) -> Result<(), Failu
             console.out.write_all(&value)?;
             Ok(console.out.write_all(b"\n")?)
         }
-        Some(Version { txid, value: None }) => Err(Failure::Arguments(format!("the key was removed at {txid}"))),
+        Some(Version { txid, value: None }) => {
+            Err(Failure::Arguments(format!("the key was removed at {txid}")))
+        }
         None => Err(Failure::Arguments("there is no such key".to_owned())),
     }
 }
@@ -113,5 +120,7 @@ pub(super) fn history(args: &HistoryArgs, console: &mut Console<'_>) -> Result<(
 pub(super) fn range(args: &RangeArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let maps = open(&args.ledger.dir)?;
     let rows = maps.range(&args.map, args.from.as_bytes(), args.prefix.as_bytes(), args.at, args.limit);
-    rows.map_err(failed)?.iter().try_for_each(|row| print(console, row.txid, Some(&row.key), Some(&row.value)))
+    rows.map_err(failed)?
+        .iter()
+        .try_for_each(|row| print(console, row.txid, Some(&row.key), Some(&row.value)))
 }

@@ -61,8 +61,11 @@ pub(super) fn make(args: &ReceiptArgs, console: &mut Console<'_>) -> Result<(), 
     check_view(&reader, args.txid)?;
     match &args.output {
         None => Ok(console.out.write_all(&bytes)?),
-        Some(path) => std::fs::write(path, &bytes)
-            .map_err(|source| Failure::File { action: "write", path: path.clone(), source }),
+        Some(path) => std::fs::write(path, &bytes).map_err(|source| Failure::File {
+            action: "write",
+            path: path.clone(),
+            source,
+        }),
     }
 }
 

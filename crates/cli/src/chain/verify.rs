@@ -37,7 +37,11 @@ pub(crate) struct VerifyArgs {
 pub(super) fn run(args: &VerifyArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = Place::open(&args.place.dir)?;
     let mut verifier = Verifier::new().secrets(place.secrets()?).committed_only(args.committed);
-    let own = place.home.as_ref().map(|home| home.path().join("keys/service_cert.pem")).filter(|path| path.exists());
+    let own = place
+        .home
+        .as_ref()
+        .map(|home| home.path().join("keys/service_cert.pem"))
+        .filter(|path| path.exists());
     if let Some(path) = args.service_cert.clone().or(own) {
         verifier = verifier.service(Certificate::from_pem(&read_file(&path)?).map_err(failed)?.key().clone());
     }

@@ -55,13 +55,14 @@ impl Daemon {
         let database = std::path::absolute(database).map_err(|error| cannot_write(database, error))?;
         // A JSON string is a YAML string.
         let database = serde_json::Value::from(database.to_string_lossy());
-        let text =
-            format!("listen: 127.0.0.1:0\nshutdown_timeout: 1s\ndb: {{sqlite: {{path: {database}}}}}\n");
+        let text = format!(
+            "listen: 127.0.0.1:0\nhttp_listen: 127.0.0.1:0\nshutdown_timeout: 1s\ndb: {{sqlite: {{path: {database}}}}}\n"
+        );
         std::fs::write(&config, text).map_err(|error| cannot_write(&config, error))?;
         // Nothing of the environment: this daemon has nothing to do with any other.
         let loaded = Loaded::load(&Overrides { config: Some(config), ..Overrides::default() }, false)?;
         let server = Server::bind(loaded).await.map_err(DaemonError::from)?;
-        let (grpc, http, handle) = (server.address(), None, server.handle());
+        let (grpc, http, handle) = (server.address(), server.http_address(), server.handle());
         Ok(Self { grpc, http, handle, running: tokio::spawn(server.run()) })
     }
 
@@ -80,7 +81,7 @@ async fn examples(daemon: &Daemon, folder: &Path, console: &mut Console<'_>) -> 
     if let Some(http) = daemon.http {
         writeln!(console.out, "         and with HTTP on {http}")?;
         let url = format!("http://{http}/v1/streams/{STREAM}/entries?options.limit=1&options.desc=true");
-        let command = format!("curl -sS -H 'x-ledger-store: {DEFAULT_STORE_NAME}' '{url}'");
+        let command = format!("curl -sS -w '\\n' -H 'x-ledger-store: {DEFAULT_STORE_NAME}' '{url}'");
         let example = Example { name: "curl", title: "the newest entry", needs: "curl --version", command };
         example.show(folder, console).await?;
     }

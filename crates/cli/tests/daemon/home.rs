@@ -6,17 +6,11 @@ use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::common::Run;
+
 /// A home folder; the daemon that runs in it is stopped when it is dropped.
 pub(crate) struct Home {
     folder: TempDir,
-}
-
-/// What a run of the binary left behind.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
 }
 
 impl Home {
@@ -135,10 +129,5 @@ impl Wire {
 }
 
 pub(crate) fn finished(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    Run {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
-    }
+    Run::of(command.output().unwrap())
 }

@@ -1,6 +1,8 @@
 //! `ledger start`, `stop`, `status`, `restart`, `config`, `key`: the real binary, in a home of its own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod control;
 mod faults;
 mod home;

@@ -70,12 +70,16 @@ pub const SETTINGS: &[Setting] = &[
     )),
     setting(
         "http_listen",
-        &["Address of the HTTP gateway. This version has none: leave it empty."],
-        |_, value| match text(value)?.as_str() {
-            "" => Ok(()),
-            _ => Err("this version has no HTTP gateway; remove http_listen".to_owned()),
+        &[
+            "Address of the HTTP gateway: the same calls as JSON, described at /openapi.json, and probes for",
+            "orchestrators at /healthz and /readyz. The rule for `listen` holds here too. Empty means none.",
+        ],
+        |config, value| {
+            let is_set = !text(value)?.is_empty();
+            config.http_listen = is_set.then(|| address("http_listen", value)).transpose()?;
+            Ok(())
         },
-        |_| json!(""),
+        |config| json!(config.http_listen.clone().unwrap_or_default()),
     ),
     setting(
         "log_file",
@@ -175,7 +179,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     setting(
         "tls.cert",
-        &["Certificate chain (PEM) of the gRPC service; needs tls.key."],
+        &["Certificate chain (PEM); needs tls.key. The files may be replaced while the daemon runs."],
         |config, value| {
             config.tls_cert = path(value)?;
             Ok(())
@@ -199,6 +203,15 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         |config| json!(config.tls_ca.clone().unwrap_or_default()),
+    ),
+    setting(
+        "tls.http",
+        &["Whether the HTTP gateway uses them too. Without TLS it speaks as that of the original does."],
+        |config, value| {
+            config.tls_http = boolean(value)?;
+            Ok(())
+        },
+        |config| json!(config.tls_http),
     ),
     live(setting(
         "db.type",

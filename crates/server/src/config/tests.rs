@@ -124,9 +124,9 @@ fn errors_name_the_file_the_key_and_the_way_out() {
             format!("ledger: config: this version delivers no webhooks; remove hooks (key hooks in {path})"),
         ),
         (
-            "http_listen: localhost:1",
+            "http_listen: localhost",
             format!(
-                "ledger: config: this version has no HTTP gateway; remove http_listen (key http_listen in {path})"
+                "ledger: config: invalid http_listen address \"localhost\": missing port in address (key http_listen in {path})"
             ),
         ),
         ("tls: 3", format!("ledger: parse config {path}: tls must hold keys and values")),
@@ -182,5 +182,13 @@ fn an_address_for_others_needs_somebody_at_the_door() {
         exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
         exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}"), false).unwrap();
         assert!(exposed(&format!("{yaml}\ntls: {{cert: a, key: b}}"), false).is_err());
+
+        let yaml = format!("http_{yaml}");
+        let error = exposed(&yaml, false).unwrap_err().to_string();
+        assert!(error.contains("ledger key create") && error.contains("key http_listen"), "{error}");
+        exposed(&yaml, true).unwrap();
+        exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
+        exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}"), false).unwrap();
+        assert!(exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c, http: false}}"), false).is_err());
     }
 }

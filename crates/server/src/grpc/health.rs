@@ -15,7 +15,8 @@ use super::Context;
 /// How long the database may take to answer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// What can be asked about; the empty name is the whole daemon.
-const SERVICES: [&str; 3] = ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"];
+const SERVICES: [&str; 4] =
+    ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "ledger.v1.LedgerConsumers"];
 
 /// The health service.
 pub(crate) fn probes(context: Arc<Context>) -> HealthServer<Probes> {
@@ -29,7 +30,7 @@ pub(crate) struct Probes {
 
 impl Context {
     /// Whether the daemon is not about to stop, and the database answers.
-    pub(super) async fn is_ready(&self) -> bool {
+    pub(crate) async fn is_ready(&self) -> bool {
         if *self.stopping.borrow() {
             return false;
         }

@@ -1,6 +1,7 @@
 //! The calls, one file per group.
 
 mod append;
+mod consumers;
 mod health;
 mod maintain;
 mod read;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use ledger_api::metadata::store_of;
+use ledger_api::proto::ledger_consumers_server::LedgerConsumersServer;
 use ledger_api::proto::ledger_service_server::{LedgerService, LedgerServiceServer};
 use ledger_api::proto::ledger_streaming_server::{LedgerStreaming, LedgerStreamingServer};
 use ledger_api::status::to_status;
@@ -59,6 +61,10 @@ impl Calls {
 
     pub(crate) fn streaming(&self) -> LedgerStreamingServer<Self> {
         LedgerStreamingServer::new(self.clone()).max_decoding_message_size(self.context.max_message_bytes)
+    }
+
+    pub(crate) fn consumers(&self) -> LedgerConsumersServer<Self> {
+        LedgerConsumersServer::new(self.clone()).max_decoding_message_size(self.context.max_message_bytes)
     }
 
     /// The store that a call reads; `None` if there is none of this name.

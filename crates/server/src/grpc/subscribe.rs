@@ -5,12 +5,12 @@
 
 use bytes::Bytes;
 use ledger_api::HEARTBEAT_INTERVAL;
-use ledger_api::convert::{into_position, subscribe_responses};
+use ledger_api::convert::{into_filter, into_position, subscribe_responses};
 use ledger_api::metadata::{check_given, store_of};
 use ledger_api::proto::subscribe_response as wire;
 use ledger_api::proto::{SubscribeRequest, SubscribeResponse};
 use ledger_sqlite::SqliteStore;
-use ledger_streams::{Event, Position, Read, Store, Subscribe, Subscription};
+use ledger_streams::{Event, Filter, Position, Read, Store, Subscribe, Subscription};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Status};
@@ -32,6 +32,7 @@ impl Calls {
         let (metadata, _, message) = request.into_parts();
         check_given(&metadata, "stream", &message.stream)?;
         let position = into_position(&message)?;
+        let filter = into_filter(message.options.unwrap_or_default())?;
         let new_stores = self.context.registry.watch_new();
         let start = match self.existing_store(&metadata).await? {
             Some(store) => Start::of(&store, &message.stream, position).await?,
@@ -42,7 +43,8 @@ impl Calls {
         let last = messages.clone().try_reserve_owned();
         let last = last.map_err(|_| Status::internal("a new channel is full"))?;
         let store = store_of(&metadata)?.to_owned();
-        let follower = Follower { calls: self.clone(), store, stream: message.stream, messages, endings };
+        let follower =
+            Follower { calls: self.clone(), store, stream: message.stream, filter, messages, endings };
         tokio::spawn(async move {
             if let Err(status) = follower.run(start).await {
                 last.send(Err(status));
@@ -83,6 +85,7 @@ struct Follower {
     calls: Calls,
     store: String,
     stream: String,
+    filter: Filter,
     messages: Messages,
     endings: Endings,
 }
@@ -116,7 +119,7 @@ impl Follower {
                     let event = Some(wire::Event::Heartbeat(wire::Heartbeat {}));
                     vec![SubscribeResponse { position: position.clone(), event }]
                 }
-                Ok(Ok(Some(events))) => subscribe_responses(events, &mut position),
+                Ok(Ok(Some(events))) => subscribe_responses(events, &self.filter, &mut position),
                 Ok(Ok(None)) => return Err(Status::unavailable("store closed")),
                 Ok(Err(error)) => return Err(refuse(error)),
             };
@@ -140,7 +143,7 @@ impl Follower {
             Position::After(id) => id.to_string(),
             _ => String::new(),
         };
-        let mut first = subscribe_responses(vec![Event::<i64, Bytes>::CaughtUp], &mut told);
+        let mut first = subscribe_responses(vec![Event::<i64, Bytes>::CaughtUp], &self.filter, &mut told);
         loop {
             for message in first.drain(..) {
                 let _ = self.messages.send(Ok(message)).await;

@@ -47,6 +47,8 @@ const TCP_USER_TIMEOUT_MS: u32 = 60_000;
 pub(crate) enum Protocol {
     /// HTTP/2 alone.
     Grpc,
+    /// HTTP/1.1.
+    Http,
 }
 
 impl Protocol {
@@ -54,13 +56,15 @@ impl Protocol {
     fn alpn(self) -> Vec<Vec<u8>> {
         match self {
             Self::Grpc => vec![b"h2".to_vec()],
+            Self::Http => vec![b"http/1.1".to_vec()],
         }
     }
 
-    /// Bytes that no first request goes without: the preface of HTTP/2.
+    /// Bytes that no first request goes without: the preface of HTTP/2, the line of a request to `/`.
     fn opening_bytes(self) -> usize {
         match self {
             Self::Grpc => 24,
+            Self::Http => 16,
         }
     }
 }

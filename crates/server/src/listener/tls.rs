@@ -67,9 +67,15 @@ pub enum TlsError {
 /// The files of the configuration, and what was last read from them.
 pub(crate) struct Certificates {
     files: Files,
-    grpc: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
     /// The files as they were when they were last read, whether or not they could be used.
     seen: Mutex<Vec<Option<Fingerprint>>>,
+}
+
+/// What connections are made with, by protocol.
+struct Current {
+    grpc: Arc<ServerConfig>,
+    http: Arc<ServerConfig>,
 }
 
 struct Files {
@@ -98,17 +104,17 @@ impl Certificates {
         };
         let files = Files { certificate, key, authority: config.tls_ca.clone() };
         let seen = Mutex::new(files.fingerprints());
-        let grpc = RwLock::new(Arc::new(files.read()?));
-        Ok(Some(Arc::new(Self { files, grpc, seen })))
+        let current = RwLock::new(files.read()?);
+        Ok(Some(Arc::new(Self { files, current, seen })))
     }
 
     /// What makes the next connection a TLS connection.
     pub(super) fn acceptor(&self, protocol: Protocol) -> TlsAcceptor {
-        match protocol {
-            Protocol::Grpc => {
-                TlsAcceptor::from(self.grpc.read().unwrap_or_else(PoisonError::into_inner).clone())
-            }
-        }
+        let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
+        TlsAcceptor::from(match protocol {
+            Protocol::Grpc => current.grpc.clone(),
+            Protocol::Http => current.http.clone(),
+        })
     }
 
     /// Reads the files again. Connections that begin from now on use what is new.
@@ -117,8 +123,8 @@ impl Certificates {
     /// See [`TlsError`]; then everything stays as it was.
     pub(crate) fn reload(&self) -> Result<(), TlsError> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = self.files.fingerprints();
-        let new = Arc::new(self.files.read()?);
-        *self.grpc.write().unwrap_or_else(PoisonError::into_inner) = new;
+        let new = self.files.read()?;
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = new;
         Ok(())
     }
 
@@ -160,7 +166,7 @@ impl Files {
         files.into_iter().flatten().map(fingerprint).collect()
     }
 
-    fn read(&self) -> Result<ServerConfig, TlsError> {
+    fn read(&self) -> Result<Current, TlsError> {
         let chain = certificates("tls.cert", &self.certificate)?;
         let key = self.read_key()?;
         let provider = Arc::new(ring::default_provider());
@@ -178,14 +184,18 @@ impl Files {
                 builder.with_client_cert_verifier(verifier.map_err(|error| content("tls.ca", path, error))?)
             }
         };
-        let mut config = builder.with_single_cert(chain, key).map_err(|error| match error {
+        let config = builder.with_single_cert(chain, key).map_err(|error| match error {
             RustlsError::InconsistentKeys(InconsistentKeys::KeyMismatch) => {
                 TlsError::Mismatch { key: self.key.clone(), certificate: self.certificate.clone() }
             }
             error => unusable(error),
         })?;
-        config.alpn_protocols = Protocol::Grpc.alpn();
-        Ok(config)
+        let speaking = |protocol: Protocol| {
+            let mut config = config.clone();
+            config.alpn_protocols = protocol.alpn();
+            Arc::new(config)
+        };
+        Ok(Current { grpc: speaking(Protocol::Grpc), http: speaking(Protocol::Http) })
     }
 
     fn read_key(&self) -> Result<PrivateKeyDer<'static>, TlsError> {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ledger_api::Identity;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, date_time_ymd};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd};
 
 use crate::support::Folder;
 
@@ -30,6 +30,8 @@ impl Authority {
     pub(crate) fn issue_for(&self, name: &str, from_year: i32, to_year: i32) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        // Not the name of the authority: OpenSSL would take it for one that signs itself.
+        params.distinguished_name.push(DnType::CommonName, name);
         params.not_before = date_time_ymd(from_year, 1, 1);
         params.not_after = date_time_ymd(to_year, 1, 1);
         let certificate = params.signed_by(&key, &self.0).unwrap().pem().into_bytes();
@@ -45,11 +47,18 @@ impl Authority {
     /// The same with this certificate.
     pub(crate) fn folder_with(&self, identity: &Identity, yaml: &str, is_mutual: bool) -> Folder {
         let folder = Folder::new("");
-        self.write_files(identity, folder.path());
-        let path = folder.path().display();
-        let ca = if is_mutual { format!(", ca: {path}/ca.pem") } else { String::new() };
-        folder.configure(&format!("{yaml}\ntls: {{cert: {path}/cert.pem, key: {path}/key.pem{ca}}}"));
+        let ca = if is_mutual { ", ca: ca.pem" } else { "" };
+        folder.configure(&format!("{yaml}\n{}", self.settings(identity, folder.path(), ca)));
         folder
+    }
+
+    /// Settings for a daemon with this certificate; its files are put into the folder. `more` is what else the section
+    /// `tls` holds; files of the folder may be named in it.
+    pub(crate) fn settings(&self, identity: &Identity, folder: &Path, more: &str) -> String {
+        self.write_files(identity, folder);
+        let path = folder.display();
+        let more = more.replace("ca.pem", &format!("{path}/ca.pem"));
+        format!("tls: {{cert: {path}/cert.pem, key: {path}/key.pem{more}}}")
     }
 
     /// Writes certificate, key and authority to where the configuration says that they are.

@@ -62,7 +62,12 @@ fn texts(event: Event) -> Vec<String> {
 }
 
 fn subscribe(after: &str, position: subscribe_request::Position) -> tonic::Request<SubscribeRequest> {
-    to(SubscribeRequest { stream: "s".into(), position: position.into(), after: after.into() })
+    to(SubscribeRequest {
+        stream: "s".into(),
+        position: position.into(),
+        after: after.into(),
+        ..SubscribeRequest::default()
+    })
 }
 
 #[tokio::test]
@@ -88,6 +93,24 @@ async fn a_subscription_catches_up_follows_and_goes_on_after_a_position() {
     assert_eq!(texts(next(&mut resumed).await.1), ["b", "c"]);
     let wrong = subscribe("x", subscribe_request::Position::Start);
     assert_eq!(streaming.subscribe(wrong).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
+async fn a_subscription_with_conditions_passes_the_others_over() {
+    let daemon = Daemon::start("").await;
+    let (mut service, mut streaming) = (daemon.service().await, daemon.streaming().await);
+    let mut batch = append("s", ["a", "b", "c"]);
+    batch.entries[1].tags = vec!["wanted".into()];
+    service.append(to(batch)).await.unwrap();
+    let mut request = subscribe("", subscribe_request::Position::Start);
+    request.get_mut().options = Some(ReadOptions { tag: "wanted".into(), ..ReadOptions::default() });
+    let mut live = streaming.subscribe(request).await.unwrap().into_inner();
+    let (position, event) = next(&mut live).await;
+    assert_eq!((position.as_str(), texts(event)), ("3", vec!["b".to_owned()]));
+    let mut request = subscribe("", subscribe_request::Position::Start);
+    let until = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
+    request.get_mut().options = Some(ReadOptions { until, ..ReadOptions::default() });
+    assert_eq!(streaming.subscribe(request).await.unwrap_err().code(), Code::InvalidArgument);
 }
 
 #[tokio::test]

@@ -37,6 +37,7 @@ recorder = Recorder()
 channel = grpc.intercept_channel(grpc.insecure_channel(ADDRESS), recorder)
 service = rpc.LedgerServiceStub(channel)
 streaming = rpc.LedgerStreamingStub(channel)
+consumers = rpc.LedgerConsumersStub(channel)
 
 
 class StoreTest(unittest.TestCase):

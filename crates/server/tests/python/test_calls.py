@@ -8,7 +8,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 from support import *
 
-SERVICES = ["ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "grpc.health.v1.Health"]
+SERVICES = [
+    "ledger.v1.LedgerService",
+    "ledger.v1.LedgerStreaming",
+    "ledger.v1.LedgerConsumers",
+    "grpc.health.v1.Health",
+]
 
 
 def tearDownModule():
@@ -20,7 +25,7 @@ def tearDownModule():
     calls = set()
     for name in names:
         calls |= {f"/{name}/{method.name}" for method in pool.FindServiceByName(name).methods}
-    assert len(calls) >= 15, calls
+    assert len(calls) >= 18, calls
     assert calls <= recorder.called, f"calls without a test: {sorted(calls - recorder.called)}"
 
 
@@ -237,11 +242,38 @@ class Streaming(StoreTest):
         self.assertEqual([next(kinds), next(kinds), next(kinds)], ["entries", "caught_up", "heartbeat"])
 
 
+class Consumers(StoreTest):
+    def cursor(self, name):
+        answer = consumers.GetCursor(pb.GetCursorRequest(name=name), **self.to)
+        return answer.position if answer.HasField("position") else None
+
+    def move(self, name, position):
+        return consumers.SetCursor(pb.SetCursorRequest(name=name, position=position), **self.to).moved
+
+    def test_a_cursor_moves_forward_only(self):
+        self.assertIsNone(self.cursor("c"))
+        self.assertTrue(self.move("c", "9"))
+        self.assertTrue(self.move("c", "10"), "numbers compare as numbers")
+        self.assertFalse(self.move("c", "10"))
+        self.assertFalse(self.move("c", "9"))
+        self.assertEqual(self.cursor("c"), "10")
+        self.assertIsNone(self.cursor("other"))
+
+    def test_find_by_source_finds_the_copy(self):
+        append = pb.AppendRequest(stream="s", entries=[pb.EntryInput(payload=b"a", source_id="src-7")])
+        session = streaming.AppendSession(iter([pb.AppendSessionRequest(append=append)]), **self.to)
+        [id] = next(session).appended.ids
+        find = lambda **what: consumers.FindBySource(pb.FindBySourceRequest(**what), **self.to)
+        self.assertEqual(find(stream="s", source_id="src-7").id, id)
+        self.assertFalse(find(stream="s", source_id="src-8").HasField("id"))
+        self.assertFalse(find(stream="other", source_id="src-7").HasField("id"))
+
+
 class Probes(unittest.TestCase):
     stub = health_pb2_grpc.HealthStub(channel)
 
     def test_check_answers_for_the_daemon_and_for_each_service(self):
-        for name in ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"]:
+        for name in ["", *SERVICES[:3]]:
             answer = self.stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=TIMEOUT)
             self.assertEqual(answer.status, health_pb2.HealthCheckResponse.SERVING, name)
         with self.assertRaises(grpc.RpcError) as failed:

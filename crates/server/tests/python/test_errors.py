@@ -35,6 +35,15 @@ class Errors(StoreTest):
             ("Search", pb.SearchRequest(stream="s"), "query"),
         ]:
             self.assert_fails(self.call(method, request), INVALID, f"{field} must not be empty")
+        for method, request, field in [
+            ("GetCursor", pb.GetCursorRequest(), "name"),
+            ("SetCursor", pb.SetCursorRequest(position="1"), "name"),
+            ("SetCursor", pb.SetCursorRequest(name="c"), "position"),
+            ("FindBySource", pb.FindBySourceRequest(source_id="1"), "stream"),
+            ("FindBySource", pb.FindBySourceRequest(stream="s"), "source_id"),
+        ]:
+            call = lambda: getattr(consumers, method)(request, **self.to)
+            self.assert_fails(call, INVALID, f"{field} must not be empty")
 
     def test_an_entry_that_is_not_there(self):
         self.append("s", b"a")
@@ -164,6 +173,8 @@ class Metadata(StoreTest):
             ("Search", pb.SearchRequest(query="x")),
         ]:
             self.assert_fails(lambda: getattr(service, method)(request, timeout=TIMEOUT), INVALID, said)
+        cursor = lambda: consumers.GetCursor(pb.GetCursorRequest(name="c"), timeout=TIMEOUT)
+        self.assert_fails(cursor, INVALID, said)
         subscribe = lambda: next(streaming.Subscribe(pb.SubscribeRequest(stream="s"), timeout=TIMEOUT))
         self.assert_fails(subscribe, INVALID, said)
         session = lambda: next(streaming.AppendSession(iter([]), timeout=TIMEOUT))

@@ -39,6 +39,11 @@ class Keys(StoreTest):
         calls["Subscribe"] = lambda: next(streaming.Subscribe(pb.SubscribeRequest(stream="s"), **with_metadata))
         session = pb.AppendSessionRequest(sequence=1, append=append)
         calls["AppendSession"] = lambda: next(streaming.AppendSession(iter([session]), **with_metadata))
+        cursor = pb.SetCursorRequest(name="c", position="1")
+        calls["GetCursor"] = lambda: consumers.GetCursor(pb.GetCursorRequest(name="c"), **with_metadata)
+        calls["SetCursor"] = lambda: consumers.SetCursor(cursor, **with_metadata)
+        find = pb.FindBySourceRequest(stream="s", source_id="x")
+        calls["FindBySource"] = lambda: consumers.FindBySource(find, **with_metadata)
         return calls
 
     def test_nothing_is_answered_without_the_key(self):
@@ -79,6 +84,7 @@ class Keys(StoreTest):
             "SetTags": "write",
             "SetAnnotations": "write",
             "AppendSession": "write",
+            "SetCursor": "write",
             "Trim": "admin",
             "RenameStream": "admin",
         }

@@ -9,7 +9,12 @@ from google.protobuf import descriptor_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from support import *
 
-EXPECTED = {"ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "grpc.health.v1.Health"}
+EXPECTED = {
+    "ledger.v1.LedgerService",
+    "ledger.v1.LedgerStreaming",
+    "ledger.v1.LedgerConsumers",
+    "grpc.health.v1.Health",
+}
 
 
 class Reflection(unittest.TestCase):

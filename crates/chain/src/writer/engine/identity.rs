@@ -26,7 +26,11 @@ pub(super) struct PreviousSecret {
 
 impl PreviousSecret {
     /// Encrypts the raw previous secret with its successor.
-    pub(super) fn new(previous: &LedgerSecret, version: u64, next: &LedgerSecret) -> Result<Self, LedgerError> {
+    pub(super) fn new(
+        previous: &LedgerSecret,
+        version: u64,
+        next: &LedgerSecret,
+    ) -> Result<Self, LedgerError> {
         Ok(Self { encrypted_data: BASE64_STANDARD.encode(next.wrap(previous)?), version })
     }
 }
@@ -39,7 +43,8 @@ impl Engine {
     /// [`LedgerError`]; the engine must not be used any more then, but opened again.
     pub fn rotate_node_key(&mut self, home: &Home, curve: Curve) -> Result<TxId, LedgerError> {
         let service = PrivateKey::from_pem(&self.identity.service.to_pem())?;
-        let next = Identity::with_new_node(service, self.identity.service_cert.clone(), curve, unix_seconds())?;
+        let next =
+            Identity::with_new_node(service, self.identity.service_cert.clone(), curve, unix_seconds())?;
         let mut writes = WriteSet::new();
         let retired = NodeInfo { cert: None, status: NodeStatus::Retired };
         writes.put(NODES_INFO, self.identity.node_id.as_bytes(), json(&retired));

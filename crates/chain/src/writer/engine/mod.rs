@@ -11,13 +11,12 @@ use std::{
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-
 use super::{Home, Identity, LedgerError, Prepared, Profile, Settings, home, keys};
 use crate::{
     crypto::{Certificate, CoseSign1, LedgerSecret, cose_sign},
     format::{
-        Digest, Entry, EntryType, FormatError, Flags, Iv, NO_CLAIMS, PublicDomain, PublicHeader, SINGLE_KEY, TxId, WriteSet,
-        encode_entry,
+        Digest, Entry, EntryType, Flags, FormatError, Iv, NO_CLAIMS, PublicDomain, PublicHeader, SINGLE_KEY,
+        TxId, WriteSet, encode_entry,
     },
     governance::{
         self, COSE_SIGNATURES, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
@@ -200,7 +199,9 @@ impl Engine {
         let txid = TxId { view: self.view, seqno: self.last.seqno.saturating_add(1) };
         let iv = Iv::entry(txid);
         let secret = self.secrets.at(txid.seqno);
-        let secret = secret.ok_or(LedgerError::WrongKeys { reason: format!("there is no ledger secret for entry {}", txid.seqno) })?;
+        let secret = secret.ok_or(LedgerError::WrongKeys {
+            reason: format!("there is no ledger secret for entry {}", txid.seqno),
+        })?;
         let commit_evidence_digest = secret.commit_evidence_digest(txid);
         let header = PublicHeader {
             entry_type: EntryType::WithCommitEvidenceAndClaims,

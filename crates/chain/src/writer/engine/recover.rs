@@ -1,12 +1,18 @@
 //! Disaster recovery: a new service goes on with the ledger of one whose keys are lost.
 
-use super::{super::home, Engine, identity::{HistoricalSecret, PreviousSecret}, resume, unix_seconds};
+use super::{
+    super::home,
+    Engine,
+    identity::{HistoricalSecret, PreviousSecret},
+    resume, unix_seconds,
+};
 use crate::{
     crypto::{Certificate, Curve, LedgerSecret, cose_endorse, endorsement_certificate},
     format::{Flags, SINGLE_KEY, TxId, WriteSet},
     governance::{
-        ENDORSEMENT_CERTIFICATES, HISTORICAL_SECRET, IDENTITY_ENDORSEMENT, IdentityEndorsement, NODES_INFO, NodeInfo,
-        NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, ServiceInfo, ServiceStatus, json,
+        ENDORSEMENT_CERTIFICATES, HISTORICAL_SECRET, IDENTITY_ENDORSEMENT, IdentityEndorsement, NODES_INFO,
+        NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, ServiceInfo, ServiceStatus,
+        json,
     },
     store::{ChunkStore, StoreError},
     verify::{Secrets, Survey},
@@ -80,7 +86,11 @@ impl Engine {
     }
 
     /// The entries by which the new service takes over.
-    fn reopen_service(&mut self, survey: &Survey, historical: Option<&HistoricalSecret>) -> Result<TxId, LedgerError> {
+    fn reopen_service(
+        &mut self,
+        survey: &Survey,
+        historical: Option<&HistoricalSecret>,
+    ) -> Result<TxId, LedgerError> {
         self.store.close_chunk()?;
         let created = TxId { view: self.view, seqno: self.last.seqno.saturating_add(1) };
         let mut info = ServiceInfo {
@@ -123,7 +133,13 @@ impl Engine {
         Ok(created)
     }
 
-    fn endorse_former(&self, writes: &mut WriteSet, pem: &str, survey: &Survey, end: TxId) -> Result<(), LedgerError> {
+    fn endorse_former(
+        &self,
+        writes: &mut WriteSet,
+        pem: &str,
+        survey: &Survey,
+        end: TxId,
+    ) -> Result<(), LedgerError> {
         let former = Certificate::from_pem(pem.as_bytes())?;
         let begin = survey.service_created.unwrap_or(TxId { view: end.view, seqno: 1 });
         let root = survey.signed_root.unwrap_or_default();
