@@ -1,8 +1,9 @@
 //! X.509 certificates of services and nodes.
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyUsagePurpose, SanType};
 use thiserror::Error;
-use x509_parser::{certificate::X509Certificate, oid_registry, pem::parse_x509_pem, prelude::FromDer};
+use x509_parser::{certificate::X509Certificate, oid_registry, prelude::FromDer};
 
 use super::{
     PrivateKey, PublicKey,
@@ -48,9 +49,9 @@ impl Certificate {
     /// A [`CertificateError`].
     pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
         let unreadable = |reason: String| CertificateError::Unreadable { reason };
-        let (_, pem) = parse_x509_pem(pem).map_err(|error| unreadable(error.to_string()))?;
+        let der = decode_pem(pem).ok_or_else(|| unreadable("not a certificate in PEM form".into()))?;
         let (rest, certificate) =
-            X509Certificate::from_der(&pem.contents).map_err(|error| unreadable(error.to_string()))?;
+            X509Certificate::from_der(&der).map_err(|error| unreadable(error.to_string()))?;
         if !rest.is_empty() {
             return Err(unreadable("bytes behind the certificate".into()));
         }
@@ -62,9 +63,13 @@ impl Certificate {
         } else {
             None
         };
+        let body = certificate.tbs_certificate.as_ref();
+        if hash.is_some_and(|hash| frame(body, hash, &certificate.signature_value.data) != *der) {
+            return Err(unreadable("its frame is not in canonical form".into()));
+        }
         Ok(Self {
             key: PublicKey::from_spki(certificate.tbs_certificate.subject_pki.raw)?,
-            body: certificate.tbs_certificate.as_ref().to_vec(),
+            body: body.to_vec(),
             hash,
             signature: certificate.signature_value.data.to_vec(),
             not_before: certificate.validity().not_before.timestamp(),
@@ -95,6 +100,39 @@ impl Certificate {
     pub fn validity(&self) -> (i64, i64) {
         (self.not_before, self.not_after)
     }
+}
+
+/// The DER of a certificate around its signed body. The signature does not cover the frame, so only one form of it is accepted.
+fn frame(body: &[u8], hash: CertificateHash, signature: &[u8]) -> Vec<u8> {
+    let algorithm: &[u8] = match hash {
+        CertificateHash::Sha256 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+        CertificateHash::Sha384 => b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x03",
+    };
+    let signature = element(0x03, &[&[0], signature].concat());
+    element(0x30, &[body, algorithm, &signature].concat())
+}
+
+/// A DER element: tag, length, content.
+fn element(tag: u8, content: &[u8]) -> Vec<u8> {
+    let length = content.len().to_be_bytes();
+    let significant: Vec<u8> = length.into_iter().skip_while(|byte| *byte == 0).collect();
+    let length = match significant.as_slice() {
+        [] => vec![0],
+        [short] if *short < 0x80 => vec![*short],
+        long => [&[0x80 | u8::try_from(long.len()).unwrap_or_default()], long].concat(),
+    };
+    [&[tag], length.as_slice(), content].concat()
+}
+
+/// The bytes of the first certificate. Strict (RFC 7468, section 3, with any length of lines), so that no changed character
+/// passes.
+fn decode_pem(pem: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(pem).ok()?;
+    let body = text.strip_prefix("-----BEGIN CERTIFICATE-----")?;
+    let (body, rest) = body.split_once("-----END CERTIFICATE-----")?;
+    let ends_line = rest.is_empty() || rest.starts_with('\n') || rest.starts_with("\r\n");
+    let body: String = body.chars().filter(|character| !matches!(character, '\n' | '\r')).collect();
+    ends_line.then(|| BASE64_STANDARD.decode(body).ok())?
 }
 
 /// Validity of the certificates that are made here: ten years. The ledger's proofs do not depend on dates.

@@ -16,7 +16,8 @@
 //! |---|---|
 //! | the last entry of the open chunk is not whole | it was never acknowledged: moved to `ledger_S.<offset>.ignored` |
 //! | an open chunk without a whole entry | removed |
-//! | a table that was begun but does not fit | cut off, the chunk is open again |
+//! | a table that was begun but does not fit | cut off |
+//! | an open chunk whose last entry says that the chunk ends with it | closed |
 //! | a whole table, but the name still says open | renamed |
 //!
 //! Anything else that does not fit is damage: the store does not open, and says where it is ([`StoreError::Damaged`]).

@@ -7,7 +7,7 @@ use ledger_fs::{Dir, replace};
 use super::{ChunkStore, StoreError, chunk::Chunk, table_of};
 use crate::{
     directory::{list, read_at},
-    format::ChunkName,
+    format::{ChunkName, EntryHeader},
 };
 
 /// What a crash had left, and was put right.
@@ -63,8 +63,14 @@ fn open_chunk(store: &mut ChunkStore, name: ChunkName, recovered: &mut Recovered
         recovered.removed = Some(name.to_string());
         return Ok(());
     }
-    if table == chunk.end() && has_whole_table(&chunk, length)? {
-        chunk.sync()?;
+    let whole = table == chunk.end() && has_whole_table(&chunk, length)?;
+    if whole || ends_by_flag(&chunk, store.last)? {
+        if whole {
+            chunk.sync()?;
+        } else {
+            chunk.cut()?;
+            chunk.write_table()?;
+        }
         let closed = ChunkName::closed(name.start, store.last);
         store.rename(name, closed)?;
         recovered.closed = Some(closed.to_string());
@@ -82,6 +88,13 @@ fn open_chunk(store: &mut ChunkStore, name: ChunkName, recovered: &mut Recovered
     chunk.cut()?;
     store.open = Some(chunk);
     Ok(())
+}
+
+/// The last entry says that the chunk ends with it: closing it had begun, or had not even begun.
+fn ends_by_flag(chunk: &Chunk, last: u64) -> Result<bool, StoreError> {
+    let entry = chunk.read(last)?;
+    let header = entry.first_chunk().map(EntryHeader::parse);
+    Ok(matches!(header, Some(Ok(header)) if header.flags.chunk_after))
 }
 
 fn has_whole_table(chunk: &Chunk, length: u64) -> Result<bool, StoreError> {
