@@ -15,6 +15,8 @@ cargo xtask bench daemon    measures the daemon against an empty service and the
                             unary, session, batches, pages, latency, events, subscribers, idle, command, start
 cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
                             append, batch, fetch, memory, directory, files
+cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
+                            rebuild, incremental, append, index, original, lock
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
@@ -25,6 +27,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
+        ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
         ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };
