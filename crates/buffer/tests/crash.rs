@@ -144,7 +144,7 @@ impl Life<'_> {
         self.history.note(Event::Appending(numbers.clone()));
         let result = match count {
             1 => store.append(&payload(numbers.start)),
-            _ => store.append_batch(numbers.clone().map(payload)),
+            _ => store.append_batch(&numbers.clone().map(payload).collect::<Vec<_>>()),
         };
         match result {
             Ok(()) => self.history.note(Event::Appended(numbers)),
