@@ -68,10 +68,12 @@ fn try_once(dir: &dyn Dir, name: &Path, options: &LockOptions, watch: &mut Watch
             // Refused only when we slept so long since the creation that others take the file for an orphan.
             let ours = file.try_lock().unwrap_or(true);
             let file = LockFile::new(file, id);
-            if ours && file.is_at(dir, name) {
+            let found = file.is_at(dir, name);
+            if ours && matches!(found, Ok(true)) {
                 return Ok(Attempt::Taken(file));
             }
             file.retire();
+            found?;
             Ok(Attempt::Wait(Held::Live))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => inspect(dir, name, options, watch),
