@@ -15,6 +15,8 @@ cargo xtask bench daemon    measures the daemon against an empty service and the
                             unary, session, batches, pages, latency, events, subscribers, idle, command, start
 cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
                             append, batch, fetch, memory, directory, files
+cargo xtask bench chain     measures the chain against the bare disk, bare hashes and signatures, and the Python package:
+                            append, signatures, verify, receipts, large
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 

@@ -146,7 +146,7 @@ pub fn receipts() {
     let receipts = Receipts::new(&reader, &secrets);
     let service =
         Certificate::from_pem(&std::fs::read(home.path().join("keys/service_cert.pem")).unwrap()).unwrap();
-    let (key, (root, signature)) = self::signature(folder.path());
+    let (key, (root, signed)) = signature(folder.path());
     let each = |count: u32, run: &mut dyn FnMut(u64)| {
         let begin = Instant::now();
         (0..count).for_each(|number| run(5 + u64::from(number) * 97 % 40_000));
@@ -158,7 +158,7 @@ pub fn receipts() {
     let cose = each(300, &mut |seqno| drop(receipts.cose(ordinary(seqno)).unwrap()));
     let one = receipts.json(ordinary(777)).unwrap().to_json();
     let message = receipts.cose(ordinary(777)).unwrap();
-    let bare = each(300, &mut |_| assert!(key.verifies_root(&root, &signature)));
+    let bare = each(300, &mut |_| assert!(key.verifies_root(&root, &signed)));
     let check_json = each(300, &mut |_| {
         drop(
             ledger_chain::receipt::Receipt::from_json(one.as_bytes()).unwrap().verify(service.key()).unwrap(),
