@@ -17,6 +17,8 @@ cargo xtask bench buffer    measures the buffer against bare system calls and th
                             append, batch, fetch, memory, directory, files
 cargo xtask bench chain     measures the chain against the bare disk, bare hashes and signatures, and the Python package:
                             append, signatures, verify, receipts, large
+cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
+                            rebuild, incremental, append, index, original, lock
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
@@ -28,6 +30,7 @@ fn main() -> ExitCode {
         ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),
+        ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
         ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };

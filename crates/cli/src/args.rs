@@ -14,7 +14,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::settings::Settings;
-use crate::{anywhere, chain, config, daemon, journal, key, quickstart, store, stream, yard};
+use crate::{anywhere, buffer, chain, config, daemon, journal, key, quickstart, store, stream, yard};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -46,6 +46,8 @@ enum Command {
     Store(store::StoreArgs),
     /// Keep and check tamper-evident ledgers in chunk files
     Chain(Box<chain::ChainArgs>),
+    /// Append to, look at and send the outbox that a program keeps in a folder
+    Buffer(buffer::BufferArgs),
     /// Start the daemon in the background, and wait until it answers
     Start(daemon::StartArgs),
     /// Stop the daemon, and wait until it has ended
@@ -158,6 +160,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
             Some(command) => block_on(store::dispatch(command, &database, console)),
+        },
+        Some(Command::Buffer(args)) => match args.command {
+            None => print_help(&["buffer"], console),
+            Some(command) => buffer::dispatch(command, settings, console),
         },
         Some(Command::Chain(args)) => match args.command {
             None => print_help(&["chain"], console),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use ledger_streams::{InvalidCursor, NotSupported, StoreError, StreamError};
 
 use crate::args;
+use crate::buffer::BufferError;
 use crate::load::LoadError;
 
 /// Exit code of a command that Ctrl+C ended before it was done.
@@ -75,6 +76,9 @@ pub(crate) enum Failure {
     /// A file could not be stored to its end.
     #[error(transparent)]
     Load(Box<LoadError>),
+    /// A buffer failed.
+    #[error(transparent)]
+    Buffer(Box<BufferError>),
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
@@ -165,6 +169,12 @@ impl Failure {
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         Self::Load(Box::new(error))
+    }
+}
+
+impl From<BufferError> for Failure {
+    fn from(error: BufferError) -> Self {
+        Self::Buffer(Box::new(error))
     }
 }
 

@@ -21,6 +21,7 @@
 //! | `stream`, `store` | the command groups on entries |
 //! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
+//! | `buffer` | the command group on an outbox on disk |
 //! | `journal` | the commands of the journal, which are those of `burn state` |
 //! | `yard` | services over data files |
 //! | `quickstart` | the tour |
@@ -40,6 +41,7 @@
 
 mod anywhere;
 mod args;
+mod buffer;
 mod chain;
 mod config;
 mod connect;

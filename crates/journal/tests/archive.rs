@@ -1,4 +1,13 @@
 //! The archive's cases of specification §8, bad input, and everything that may happen to the ledger under it.
+#![allow(clippy::redundant_clone, reason = "every use of a home takes a clone alike")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 mod common;
 
@@ -458,4 +467,33 @@ fn skipped_lines_say_what_is_wrong() {
     let report = home.build();
     assert_eq!(report.skipped[0].problem, Problem::Null("model"));
     assert_eq!(report.skipped[0].to_string(), "turn line at byte 0: member `model` is null");
+}
+
+/// 10 000 stamps over 1 000 sessions, then one turn: only its own session's stamps are looked at.
+#[test]
+fn many_stamps_do_not_slow_a_turn_down() {
+    let home = TestHome::new();
+    let stamps: String = (0..10_000)
+        .map(|number| {
+            let ts = format!("2026-04-20T00:00:00.{number:06}Z");
+            stamp_line(&format!("s-{}", number % 1000), &ts, &format!(r#"{{"tier":"t{number}"}}"#))
+        })
+        .collect();
+    home.write("ledger.jsonl", stamps);
+    assert_eq!(home.build().stamps_applied, 10_000);
+    let line = turn_line("s-7", "a", 0);
+    home.append("ledger.jsonl", &line);
+    let report = home.build();
+    assert_eq!((report.scanned_bytes, report.turns_applied), (line.len() as u64, 1));
+    assert_eq!(home.count("SELECT count(*) FROM turns WHERE tier = 't9007'"), 1);
+    assert_eq!(home.count("SELECT count(*) FROM stamps"), 10_000);
+    let db = rusqlite::Connection::open(home.path("archive.sqlite")).unwrap();
+    let plan: String = db
+        .query_row(
+            "EXPLAIN QUERY PLAN SELECT ts FROM stamps WHERE source IN ('*', 'x') AND session_id = 's-7'",
+            [],
+            |row| row.get(3),
+        )
+        .unwrap();
+    assert!(plan.starts_with("SEARCH stamps USING"), "{plan}");
 }

@@ -1,4 +1,12 @@
 //! Files written by the original, and its own answers about them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 mod common;
 

@@ -1,4 +1,13 @@
 //! The ledger's cases of specification §8, content sidecar, cursors and reclassification.
+#![allow(clippy::redundant_clone, reason = "every use of a home takes a clone alike")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 mod common;
 
@@ -153,7 +162,7 @@ fn other_records_round_trip_and_are_deduplicated() {
         assert_eq!(writer.append(std::slice::from_ref(&compaction)).unwrap(), expected);
     }
     // Another key: the parent tool use is part of the identity of a relationship, the index of that of an event.
-    let other = Relationship { parent_tool_use_id: Some("tu".to_owned()), ..relationship.clone() };
+    let other = Relationship { parent_tool_use_id: Some("tu".to_owned()), ..relationship };
     assert_eq!(writer.append(&[other]).unwrap(), 1);
     assert_eq!(writer.append(&[ToolResultEvent { event_index: Number(1.0), ..event.clone() }]).unwrap(), 1);
     let read = |kind, query: &Query| reader::records(&home.home, kind, query).unwrap();

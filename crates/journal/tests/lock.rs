@@ -1,4 +1,12 @@
 //! The lock protocol within one process (specification §3 and §8, items 1 to 4 of §9).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 mod common;
 

@@ -357,6 +357,8 @@ impl Fresh<'_> {
             drop(loader);
             state.offset = cursor;
             state.mtime_ms = source.mtime_ms();
+            // From here on tables are read in their order, and this is also how much a sort holds in memory.
+            db.execute_batch("PRAGMA cache_size = -16384")?;
             schema::create_indexes(&db)?;
             totals.rows.sessions = sessions::fill(&db)?;
             let counts = Counts::new(totals.lines, totals.rows, totals.fidelity.clone());

@@ -51,5 +51,9 @@ fn last_records(dir: &dyn Dir, window: u64) -> io::Result<Option<(Vec<Identity>,
             }
         }
     }
+    // A last line that lacks nothing but its LF gets it with the next append, and is a record then.
+    if !first {
+        records.extend(identify(&String::from_utf8_lossy(reader.unterminated())).record);
+    }
     Ok(Some((records, start == 0)))
 }

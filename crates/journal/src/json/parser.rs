@@ -214,10 +214,7 @@ impl<'a> Parser<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            self.at += rest
-                .iter()
-                .position(|&byte| SPECIAL.get(usize::from(byte)) == Some(&true))
-                .unwrap_or(rest.len());
+            self.at += rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
             match self.peek() {
                 Some(b'"') => {
                     let text = Str::new(self.since(start), escaped);
@@ -291,18 +288,10 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The bytes that end a run of plain text in a string: quote, backslash, control characters.
-const SPECIAL: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 0x20 {
-        table[byte] = true;
-        byte += 1;
-    }
-    table[b'"' as usize] = true;
-    table[b'\\' as usize] = true;
-    table
-};
+/// Whether a byte ends a run of plain text in a string: quote, backslash, control character.
+const fn is_special(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
 
 /// Which of the open containers are objects: a stack of bits.
 #[derive(Default)]

@@ -1,4 +1,5 @@
 //! What the tests share: a copy of the fixture home, and looking into databases.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test")]
 #![allow(dead_code, reason = "every test program uses its own part")]
 
 use std::fs;

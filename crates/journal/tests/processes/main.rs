@@ -1,6 +1,14 @@
 //! Real processes: locks between them, paused and killed holders, kills in append, rebuild and vacuum.
 //!
 //! The program starts itself as its own helper: `processes child <what> <home> …`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test"
+)]
+#![allow(clippy::cast_precision_loss, reason = "a test")]
 
 #[path = "../common/mod.rs"]
 mod common;
