@@ -114,7 +114,7 @@ impl Place {
     fn secrets(&self) -> Result<Secrets, Failure> {
         match &self.home {
             Some(home) if home.path().join("keys/ledger_secrets").exists() => {
-                let keys = RealDir::open(&home.path().join("keys")).map_err(failed)?;
+                let keys = RealDir::open(home.path().join("keys")).map_err(failed)?;
                 load_secrets(&keys).map_err(failed)
             }
             _ => Ok(Secrets::none()),
