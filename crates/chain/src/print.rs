@@ -30,16 +30,13 @@ pub fn entry(entry: &Entry<'_>) -> Result<String, FormatError> {
         let form = Form::of(map.name);
         for (key, value) in map.iter() {
             let key = form.key(key);
-            match value {
+            _ = match value {
                 Some(value) => {
-                    _ = write!(
-                        out,
-                        "      {key}:\n        {}\n",
-                        form.value(value).replace('\n', "\n        ")
-                    )
+                    let value = form.value(value).replace('\n', "\n        ");
+                    writeln!(out, "      {key}:\n        {value}")
                 }
-                None => _ = writeln!(out, "      Removed {key}"),
-            }
+                None => writeln!(out, "      Removed {key}"),
+            };
         }
     }
     Ok(out)

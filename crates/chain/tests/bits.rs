@@ -1,4 +1,12 @@
 //! Every bit of a small ledger flipped, one at a time, and the ledger cut at every byte.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "common/python.rs"]

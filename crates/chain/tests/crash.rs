@@ -1,6 +1,14 @@
 //! What a crash can leave at any moment, and what happens when any operation fails.
 //!
 //! `LEDGER_CHAIN_CRASH_IMAGES` sets how many states are tried per moment (default 4).
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 

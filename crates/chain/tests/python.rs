@@ -1,4 +1,12 @@
 //! What we write, read by the Python package `ccf`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
 
 mod common;
 #[path = "common/python.rs"]

@@ -75,7 +75,7 @@ pub fn full() {
 fn signature(home: &Path) -> (PublicKey, ([u8; 32], Vec<u8>)) {
     let home = Home::open(home).unwrap();
     let reader = Reader::open(home.ledger()).unwrap();
-    let secrets = load_secrets(&RealDir::open(&home.path().join("keys")).unwrap()).unwrap();
+    let secrets = load_secrets(&RealDir::open(home.path().join("keys")).unwrap()).unwrap();
     let receipt = Receipts::new(&reader, &secrets).json(5).unwrap();
     let node = Certificate::from_pem(receipt.cert.as_bytes()).unwrap();
     (node.key().clone(), (receipt.root(), receipt.signature))
@@ -142,30 +142,29 @@ pub fn receipts() {
     write(folder.path(), 1_000);
     let home = Home::open(folder.path()).unwrap();
     let reader = Reader::open(home.ledger()).unwrap();
-    let secrets = load_secrets(&RealDir::open(&home.path().join("keys")).unwrap()).unwrap();
+    let secrets = load_secrets(&RealDir::open(home.path().join("keys")).unwrap()).unwrap();
     let receipts = Receipts::new(&reader, &secrets);
     let service =
         Certificate::from_pem(&std::fs::read(home.path().join("keys/service_cert.pem")).unwrap()).unwrap();
-    let (key, (root, signature)) = self::signature(folder.path());
+    let (key, (root, signed)) = signature(folder.path());
     let each = |count: u32, run: &mut dyn FnMut(u64)| {
         let begin = Instant::now();
         (0..count).for_each(|number| run(5 + u64::from(number) * 97 % 40_000));
         begin.elapsed().as_secs_f64() * 1e6 / f64::from(count)
     };
     // Signature entries have no receipt of this kind; these numbers meet none.
-    let ordinary = |seqno: u64| if (seqno - 4) % 1_001 == 0 { seqno + 1 } else { seqno };
+    let ordinary = |seqno: u64| if (seqno - 4).is_multiple_of(1_001) { seqno + 1 } else { seqno };
     let json = each(300, &mut |seqno| drop(receipts.json(ordinary(seqno)).unwrap()));
     let cose = each(300, &mut |seqno| drop(receipts.cose(ordinary(seqno)).unwrap()));
     let one = receipts.json(ordinary(777)).unwrap().to_json();
     let message = receipts.cose(ordinary(777)).unwrap();
-    let bare = each(300, &mut |_| assert!(key.verifies_root(&root, &signature)));
+    let bare = each(300, &mut |_| assert!(key.verifies_root(&root, &signed)));
     let check_json = each(300, &mut |_| {
-        drop(
-            ledger_chain::receipt::Receipt::from_json(one.as_bytes()).unwrap().verify(service.key()).unwrap(),
-        );
+        let receipt = ledger_chain::receipt::Receipt::from_json(one.as_bytes()).unwrap();
+        receipt.verify(service.key()).unwrap();
     });
     let check_cose =
-        each(300, &mut |_| drop(CoseReceipt::parse(&message).unwrap().verify(service.key()).unwrap()));
+        each(300, &mut |_| _ = CoseReceipt::parse(&message).unwrap().verify(service.key()).unwrap());
     println!("make: JSON {json:.0} µs, COSE {cose:.0} µs (bar 1000)");
     // A JSON receipt needs two checks: of the root, and of the node's certificate.
     println!(

@@ -54,7 +54,7 @@ impl ChunkHeader {
             });
         }
         let bytes = length.saturating_sub(table);
-        if bytes % POSITION_BYTES != 0 {
+        if !bytes.is_multiple_of(POSITION_BYTES) {
             let available = bytes % POSITION_BYTES;
             return Err(FormatError::Trailing {
                 what: "position table",

@@ -82,7 +82,7 @@ fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
         // Chunks are small by default; several make a piece.
         match pieces.last_mut() {
             Some(piece) if last.saturating_sub(piece.0) < (MAX_RECORDS_IN_MEMORY as u64) / 4 => {
-                piece.1 = last
+                piece.1 = last;
             }
             _ => pieces.push((first, last)),
         }

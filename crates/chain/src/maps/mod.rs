@@ -127,7 +127,7 @@ impl Maps {
         let mut recent = BTreeMap::<Vec<u8>, Vec<u64>>::new();
         maps.reader.scan(covered.saturating_add(1), |seqno, bytes| {
             index_entry(bytes, maps.secrets.at(seqno), &mut |key| {
-                recent.entry(key).or_default().push(seqno)
+                recent.entry(key).or_default().push(seqno);
             })?;
             Ok::<_, MapsError>(true)
         })?;

@@ -210,13 +210,15 @@ impl<'a> Run<'a> {
         }) {
             problem(Check::Expected, format!("the ledger should be signed up to {expected}, but is not"));
         }
-        if let Some(key) = &self.verifier.service {
-            if self.walk.state.service.as_ref().is_none_or(|service| *service.key != *key) {
-                problem(
-                    Check::Service,
-                    "the ledger does not belong to the service whose certificate was given".into(),
-                );
-            }
+        let service = self.walk.state.service.as_ref();
+        if self
+            .verifier
+            .service
+            .as_ref()
+            .is_some_and(|key| service.is_none_or(|service| *service.key != *key))
+        {
+            let reason = "the ledger does not belong to the service whose certificate was given";
+            problem(Check::Service, reason.into());
         }
     }
 }

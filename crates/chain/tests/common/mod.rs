@@ -14,16 +14,16 @@ use ledger_chain::{
 };
 use ledger_fs::{Dir, RealDir};
 
-pub fn fixture(name: &str) -> PathBuf {
+pub(crate) fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
 }
 
 /// The three ledgers of genuine services.
-pub const REAL: [&str; 3] =
+pub(crate) const REAL: [&str; 3] =
     ["real/acme_containing_service", "real/cose_flipflop_service", "real/eol_service"];
 
 /// The chunks of a directory in the order of their entries.
-pub fn chunks(folder: &Path) -> Vec<(ChunkName, PathBuf)> {
+pub(crate) fn chunks(folder: &Path) -> Vec<(ChunkName, PathBuf)> {
     let mut found: Vec<_> = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -37,7 +37,7 @@ pub fn chunks(folder: &Path) -> Vec<(ChunkName, PathBuf)> {
 }
 
 /// Calls `visit` with every entry of a directory.
-pub fn each_entry(folder: &Path, mut visit: impl FnMut(Entry<'_>)) {
+pub(crate) fn each_entry(folder: &Path, mut visit: impl FnMut(Entry<'_>)) {
     for (_, path) in chunks(folder) {
         let bytes = fs::read(&path).unwrap();
         let header = ChunkHeader::parse(bytes[..8].try_into().unwrap(), bytes.len() as u64).unwrap();
@@ -50,20 +50,20 @@ pub fn each_entry(folder: &Path, mut visit: impl FnMut(Entry<'_>)) {
     }
 }
 
-pub fn expected() -> serde_json::Value {
+pub(crate) fn expected() -> serde_json::Value {
     serde_json::from_slice(&fs::read(fixture("valid/expected.json")).unwrap()).unwrap()
 }
 
-pub fn open(path: &Path) -> Arc<dyn Dir> {
+pub(crate) fn open(path: &Path) -> Arc<dyn Dir> {
     Arc::new(RealDir::open(path).unwrap())
 }
 
-pub fn verify(path: &Path) -> Report {
+pub(crate) fn verify(path: &Path) -> Report {
     Verifier::new().verify(&open(path)).unwrap()
 }
 
 /// One public write.
-pub fn record(key: &str, value: &str) -> WriteSet {
+pub(crate) fn record(key: &str, value: &str) -> WriteSet {
     let mut writes = WriteSet::new();
     writes.put("public:app.records", key, value);
     writes

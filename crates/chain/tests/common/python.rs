@@ -1,4 +1,5 @@
 //! The Python package `ccf`, installed once into a folder of the build.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::{
     fs,
@@ -51,7 +52,7 @@ fn run(command: &mut Command) -> String {
 }
 
 /// Runs a script; one process per verdict, because the validators of one process share what they know of nodes.
-pub fn script(source: &str, arguments: &[&Path]) -> Result<String, String> {
+pub(crate) fn script(source: &str, arguments: &[&Path]) -> Result<String, String> {
     let output = Command::new(bin().join("python")).arg("-c").arg(source).args(arguments).output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     if output.status.success() {
@@ -62,12 +63,12 @@ pub fn script(source: &str, arguments: &[&Path]) -> Result<String, String> {
 }
 
 /// Entries, signatures and position up to which the validator verified the folder.
-pub fn validate(folder: &Path) -> Result<String, String> {
+pub(crate) fn validate(folder: &Path) -> Result<String, String> {
     script(VALIDATE, &[folder]).map(|text| text.trim().to_owned())
 }
 
 /// One of the package's programs.
-pub fn program(name: &str, arguments: &[&str]) -> Result<String, String> {
+pub(crate) fn program(name: &str, arguments: &[&str]) -> Result<String, String> {
     // The scripts begin with the path of the folder in which they were installed, which was renamed.
     let output = Command::new(bin().join("python"))
         .arg(bin().join(name))

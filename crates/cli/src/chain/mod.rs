@@ -6,6 +6,7 @@ mod init;
 mod inspect;
 mod map;
 mod receipt;
+mod recover;
 mod verify;
 
 use std::error::Error;
@@ -52,6 +53,16 @@ pub(crate) enum ChainCommand {
     Receipt(receipt::ReceiptArgs),
     /// Check a receipt, without the ledger
     VerifyReceipt(receipt::VerifyReceiptArgs),
+    /// Go on with a ledger whose keys are lost: new keys, endorsed so that old receipts stay valid
+    ///
+    /// DIR needs nothing but a folder `ledger` with the chunk files of any surviving copy. They are verified first. Entries that no
+    /// signature covers are moved to DIR/unsigned. With a copy of keys/ledger_secrets in place private maps of before stay
+    /// readable.
+    Recover(recover::RecoverArgs),
+    /// Give the node a new key
+    RotateNodeKey(recover::RotateArgs),
+    /// Encrypt private maps with a new secret from now on
+    RotateSecret(recover::RotateArgs),
     /// Find the first difference between two ledgers
     Compare(compare::CompareArgs),
 }
@@ -73,6 +84,9 @@ pub(crate) fn dispatch(command: ChainCommand, console: &mut Console<'_>) -> Resu
         ChainCommand::Verify(args) => verify::run(&args, console),
         ChainCommand::Receipt(args) => receipt::make(&args, console),
         ChainCommand::VerifyReceipt(args) => receipt::verify(&args, console),
+        ChainCommand::Recover(args) => recover::run(&args, console),
+        ChainCommand::RotateNodeKey(args) => recover::rotate_node_key(&args, console),
+        ChainCommand::RotateSecret(args) => recover::rotate_secret(&args, console),
         ChainCommand::Compare(args) => compare::run(&args, console),
     }
 }
@@ -100,7 +114,7 @@ impl Place {
     fn secrets(&self) -> Result<Secrets, Failure> {
         match &self.home {
             Some(home) if home.path().join("keys/ledger_secrets").exists() => {
-                let keys = RealDir::open(&home.path().join("keys")).map_err(failed)?;
+                let keys = RealDir::open(home.path().join("keys")).map_err(failed)?;
                 load_secrets(&keys).map_err(failed)
             }
             _ => Ok(Secrets::none()),

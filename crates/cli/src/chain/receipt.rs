@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use ledger_chain::TxId;
 use ledger_chain::crypto::Certificate;
-use ledger_chain::receipt::{CoseReceipt, Proved, Receipt, ReceiptError, Receipts};
+use ledger_chain::maps::Maps;
+use ledger_chain::receipt::{
+    CoseReceipt, Endorsed, Proved, Receipt, ReceiptError, Receipts, endorsements_of,
+};
 use ledger_chain::store::Reader;
 
 use super::inspect::hex;
@@ -49,7 +52,8 @@ pub(crate) struct VerifyReceiptArgs {
 pub(super) fn make(args: &ReceiptArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = Place::open(&args.ledger.dir)?;
     let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets()?);
-    let receipts = Receipts::new(&reader, &secrets);
+    let endorsements = endorsements(&place)?;
+    let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
     let bytes = match args.cose {
         true => receipts.cose(args.txid.seqno).map_err(failed)?,
         false => {
@@ -66,6 +70,14 @@ pub(super) fn make(args: &ReceiptArgs, console: &mut Console<'_>) -> Result<(), 
             path: path.clone(),
             source,
         }),
+    }
+}
+
+/// Endorsements of services of before a recovery.
+fn endorsements(place: &Place) -> Result<Vec<Endorsed>, Failure> {
+    match &place.home {
+        Some(home) => endorsements_of(&Maps::open(home).map_err(failed)?).map_err(failed),
+        None => Ok(Vec::new()),
     }
 }
 
