@@ -2,6 +2,8 @@
 //!
 //! This program depends on nothing, so that it runs at once on a machine that has built nothing yet.
 
+mod fuzz;
+
 use std::process::{Command, ExitCode};
 use std::time::Instant;
 
@@ -9,8 +11,13 @@ const USAGE: &str = "\
 cargo xtask test            everything that must hold before a change lands: format, lints, tests, documentation
 cargo xtask bench streams   measures the streams against bare rusqlite; add a case to run it alone:
                             callers, single, batches, pages, latency, handles, growth, import
+cargo xtask bench daemon    measures the daemon against an empty service and the streams in process; cases:
+                            unary, session, batches, pages, latency, events, subscribers, idle, command, start
 cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
                             append, batch, fetch, memory, directory, files
+cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
+                            rebuild, incremental, append, index, original, lock
+cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
 fn main() -> ExitCode {
@@ -18,8 +25,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", "streams", cases @ ..] => bench("ledger", "streams", cases),
+        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
+        ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
+        ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };
     match result {
@@ -43,6 +52,7 @@ fn test() -> Result<(), String> {
         cargo(&["check", "--package", "ledger-streams", "--no-default-features"]),
     )?;
     run("tests", cargo(&["test", "--workspace", "--all-features"]))?;
+    fuzz::test()?;
     let mut documentation = cargo(&["doc", "--workspace", "--all-features", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "--deny warnings");
     run("documentation", documentation)?;

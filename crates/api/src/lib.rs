@@ -26,10 +26,14 @@
 //! | [`metadata`] | the keys of request metadata, and what the caller says in them |
 //! | [`convert`] | messages to the types of `ledger-streams` and back |
 //! | [`status`] | errors of a store to statuses and back, without losing their facts |
+//! | [`coalesce`] | fewer and larger writes on a connection |
+//! | `codec` | messages to bytes and back, without buffers larger than they are |
 //! | `vocabulary` | texts from the wire where an error wants a static one |
 #![forbid(unsafe_code)]
 
 mod client;
+pub mod coalesce;
+mod codec;
 pub mod convert;
 pub mod metadata;
 pub mod proto;

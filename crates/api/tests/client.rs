@@ -358,6 +358,11 @@ mod with_a_daemon_of_the_original {
         assert!(matches!(error, StoreError::NotSupported(_)), "{error:?}");
         assert_eq!(daemon.store.count("s").await.unwrap(), 0);
         assert!(matches!(client.append_session().await, Err(StoreError::NotSupported(_))));
+        let consumers = client.capabilities().cursors.unwrap();
+        assert!(matches!(consumers.get_cursor("c").await, Err(StoreError::NotSupported(_))));
+        assert!(matches!(consumers.set_cursor("c", "1").await, Err(StoreError::NotSupported(_))));
+        let copies = client.capabilities().find_by_source.unwrap();
+        assert!(matches!(copies.find_by_source("s", "1").await, Err(StoreError::NotSupported(_))));
     }
 
     #[tokio::test]

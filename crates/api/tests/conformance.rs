@@ -38,7 +38,7 @@ impl Harness for Served {
     }
 
     fn promised(&self) -> Promised {
-        Promised { search_index: false, cursors: false, find_by_source: false, ..Promised::EVERYTHING }
+        Promised { search_index: false, ..Promised::EVERYTHING }
     }
 
     fn durability(&self) -> Durability {

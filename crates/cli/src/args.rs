@@ -13,7 +13,8 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 
 use crate::console::Console;
 use crate::errors::Failure;
-use crate::{buffer, config, daemon, key, quickstart, store, stream};
+use crate::settings::Settings;
+use crate::{anywhere, buffer, chain, config, daemon, journal, key, quickstart, store, stream, yard};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -29,6 +30,8 @@ pub(crate) struct Cli {
     /// Database file to work on; without one `stream` talks to the daemon
     #[arg(long, global = true, env = "LEDGER_DB", value_name = "FILE", hide_env_values = true, value_parser = any_path())]
     db: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -41,20 +44,27 @@ enum Command {
     Stream(Box<stream::StreamArgs>),
     /// List and create stores, that is the tables that streams live in
     Store(store::StoreArgs),
+    /// Keep and check tamper-evident ledgers in chunk files
+    Chain(Box<chain::ChainArgs>),
     /// Append to, look at and send the outbox that a program keeps in a folder
     Buffer(buffer::BufferArgs),
     /// Start the daemon in the background, and wait until it answers
     Start(daemon::StartArgs),
     /// Stop the daemon, and wait until it has ended
-    Stop(daemon::ControlArgs),
+    Stop(ExtraArgs),
     /// Say whether the daemon is running, and where it listens
-    Status(daemon::ControlArgs),
+    Status(ExtraArgs),
     /// Stop the daemon if it is running, then start it
-    Restart(daemon::RestartArgs),
+    Restart(ExtraArgs),
     /// Check and show the configuration of the daemon
     Config(config::ConfigArgs),
     /// Create, list and revoke the keys that clients of the daemon need
     Key(key::KeyArgs),
+    /// Inspect and maintain a journal of JSON Lines and its archive: status, rebuild, prune, reset
+    #[command(disable_help_flag = true)]
+    Journal(journal::JournalArgs),
+    /// Run services over data files, recorded in a folder of files
+    Yard(yard::YardArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -66,7 +76,7 @@ enum Command {
 }
 
 /// Arguments beyond those that a command takes.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args, Clone, Debug)]
 pub(crate) struct ExtraArgs {
     #[arg(hide = true, value_name = "EXTRA")]
     extra: Vec<String>,
@@ -125,21 +135,27 @@ impl DatabaseFile {
 /// # Errors
 /// Those of [`clap`], help included; [`usage::report`](crate::usage::report) says them.
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    Cli::from_arg_matches(&tree().try_get_matches_from(arguments)?)
+    let tree = tree();
+    let arguments = anywhere::flags_behind_commands(&tree, arguments.collect());
+    Cli::from_arg_matches(&tree.try_get_matches_from(arguments)?)
 }
 
 /// Runs a parsed command line.
 pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
-    let database = DatabaseFile(cli.db);
+    let (database, settings) = (DatabaseFile(cli.db), &cli.settings);
     match cli.command {
         None => print_help(&[], console),
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
+        Some(Command::Yard(args)) => match args.command {
+            None => print_help(&["yard"], console),
+            Some(command) => yard::run(command, console),
+        },
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
             Some(command) if database.named().is_some() => {
                 block_on(stream::dispatch(command, &database, console))
             }
-            Some(command) => block_on(stream::dispatch(command, &args.connection, console)),
+            Some(command) => block_on(stream::dispatch(command, settings, console)),
         },
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
@@ -147,20 +163,25 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         },
         Some(Command::Buffer(args)) => match args.command {
             None => print_help(&["buffer"], console),
-            Some(command) => buffer::dispatch(command, console),
+            Some(command) => buffer::dispatch(command, settings, console),
         },
-        Some(Command::Start(args)) => daemon::start(&args, console),
-        Some(Command::Stop(args)) => daemon::stop(&args, console),
-        Some(Command::Status(args)) => daemon::status(&args, console),
-        Some(Command::Restart(args)) => daemon::restart(&args, console),
+        Some(Command::Chain(args)) => match args.command {
+            None => print_help(&["chain"], console),
+            Some(command) => chain::dispatch(command, console),
+        },
+        Some(Command::Start(args)) => daemon::start(&args, settings, console),
+        Some(Command::Stop(extra)) => daemon::stop(&extra, settings, console),
+        Some(Command::Status(extra)) => daemon::status(&extra, settings, console),
+        Some(Command::Restart(extra)) => daemon::restart(&extra, settings, console),
         Some(Command::Config(args)) => match args.command {
             None => print_help(&["config"], console),
-            Some(command) => config::dispatch(&command, console),
+            Some(command) => config::dispatch(&command, settings, console),
         },
         Some(Command::Key(args)) => match args.command {
             None => print_help(&["key"], console),
-            Some(command) => key::dispatch(&command, console),
+            Some(command) => key::dispatch(&command, settings, console),
         },
+        Some(Command::Journal(args)) => journal::run(&args, console),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ledger", &mut script);

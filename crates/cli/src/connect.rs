@@ -2,47 +2,31 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use ledger_api::{Client, ClientBuilder, Identity, Tls};
-use ledger_server::{Config, Loaded};
+use ledger_api::status::to_status;
+use ledger_api::{Client, ClientBuilder, ClientError, Identity, Tls};
+use ledger_server::Config;
+use ledger_streams::StoreError;
+use tonic::{Code, Status};
 
 use crate::console::Console;
-use crate::daemon::ConfigFile;
 use crate::errors::Failure;
+use crate::settings::Settings;
 use crate::stream::{StoreCommand, Stores};
 
-/// Which daemon to talk to, where no database file is named.
-#[derive(Args, Debug, Default)]
-#[command(next_help_heading = "Connection to the daemon (where no database file is named)")]
-pub(crate) struct Connection {
-    /// Configuration file whose address, key and certificates are used [default: ~/.ledger/config.yaml]
-    #[arg(long, short = 'c', global = true, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Address of the daemon, instead of `listen`
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    addr: Option<String>,
-    /// Key, instead of `api_key`; other users of this machine can see it, LEDGER_API_KEY hides it
-    #[arg(long, global = true, value_name = "KEY")]
-    api_key: Option<String>,
-}
-
-impl Connection {
-    fn load(&self) -> Result<Config, Failure> {
-        let flags = [("--addr", "listen", &self.addr), ("--api-key", "api_key", &self.api_key)];
-        let mut overrides = ConfigFile::named(self.config.clone()).overrides();
-        overrides.flags =
-            flags.into_iter().filter_map(|(flag, key, value)| Some((flag, key, value.clone()?))).collect();
-        Ok(Loaded::load(&overrides, false)?.config)
+impl Stores for Settings {
+    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
+        let client = self.client(command.target().store()).await.map_err(in_words_of_the_original)?;
+        command.run(&client, console).await.map_err(in_words_of_the_original)
     }
 }
 
-impl Connection {
+impl Settings {
     /// A client of a store of the daemon.
     ///
     /// # Errors
     /// [`Failure`] if the configuration cannot be used or the daemon cannot be reached.
     pub(crate) async fn client(&self, store: &str) -> Result<Client, Failure> {
-        let config = self.load()?;
+        let config = self.load_existing()?.config;
         let mut builder: ClientBuilder<String> = Client::at(config.listen.clone()).store(store);
         if let Some(key) = &config.api_key {
             builder = builder.api_key(key.clone());
@@ -54,11 +38,27 @@ impl Connection {
     }
 }
 
-impl Stores for Connection {
-    async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
-        let client = self.client(command.store()).await?;
-        command.run(&client, console).await
+/// What a daemon answers, and that none does, is said as the original's clients say it: scripts look for the code.
+fn in_words_of_the_original(failure: Failure) -> Failure {
+    let (code, text) = match failure {
+        Failure::Connect(error @ ClientError::Unreachable { .. }) => (Code::Unavailable, error.to_string()),
+        Failure::Connect(ClientError::InvalidStoreName(error)) => answer(&error.into()),
+        Failure::Store(error) => answer(&error),
+        failure => return failure,
+    };
+    let code = if code == Code::Cancelled { "Canceled".to_owned() } else { format!("{code:?}") };
+    Failure::Rpc { code, text }
+}
+
+/// Code and text that stand for an error of a daemon's store.
+fn answer(error: &StoreError) -> (Code, String) {
+    if let StoreError::Backend(facts) = error
+        && let Some(status) = facts.source.as_ref().and_then(|cause| cause.downcast_ref::<Status>())
+    {
+        return (status.code(), error.to_string());
     }
+    let status = to_status(error);
+    (status.code(), status.message().to_owned())
 }
 
 /// TLS as the daemon of the same configuration has it. Without an authority its own certificate is the one to trust.

@@ -47,6 +47,14 @@ pub(crate) enum Failure {
     /// The daemon cannot be reached.
     #[error(transparent)]
     Connect(#[from] ledger_api::ClientError),
+    /// A daemon refused or failed, or there is none.
+    #[error("rpc error: code = {code} desc = {text}")]
+    Rpc {
+        /// Name of the code.
+        code: String,
+        /// What it said.
+        text: String,
+    },
     /// The database or the store cannot be opened.
     #[error(transparent)]
     Open(#[from] ledger_sqlite::OpenError),
@@ -87,6 +95,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A command on services failed.
+    #[error(transparent)]
+    Yard(#[from] crate::yard::YardFailure),
     /// The configuration of the daemon cannot be used.
     #[error(transparent)]
     Config(#[from] ledger_server::ConfigError),
@@ -125,6 +136,18 @@ pub(crate) enum Failure {
     /// No daemon is running: said on standard output, and by the exit code.
     #[error("ledger daemon is not running")]
     NotRunning,
+    /// A command of the journal failed: said on standard error, and by the exit code.
+    #[error("exit code {0}")]
+    Journal(u8),
+    /// Something went wrong with a chunk ledger.
+    #[error(transparent)]
+    Chain(Box<dyn Error + Send + Sync>),
+    /// A chunk ledger does not verify; the report says why.
+    #[error("{0}")]
+    NotVerified(&'static str),
+    /// Two chunk ledgers differ.
+    #[error("{0}")]
+    Differs(String),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,
@@ -175,6 +198,7 @@ pub(crate) fn conclude(result: Result<(), Failure>, damaged_records: u64) -> Exi
         // Whoever read the results has seen enough.
         Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(Failure::NotRunning) => ExitCode::from(NOT_RUNNING),
+        Err(Failure::Journal(code)) => ExitCode::from(code),
         Err(failure) => {
             say(&failure);
             if failure.is_interruption() { ExitCode::from(INTERRUPTED) } else { ExitCode::FAILURE }

@@ -6,8 +6,8 @@ use ledger_server::{KeyFile, Loaded, Right, Running};
 
 use crate::args::ExtraArgs;
 use crate::console::Console;
-use crate::daemon::ConfigFile;
 use crate::errors::Failure;
+use crate::settings::Settings;
 
 /// Arguments of the group.
 #[derive(Args, Debug)]
@@ -23,17 +23,10 @@ pub(crate) enum KeyCommand {
     #[command(override_usage = "ledger key create [OPTIONS] <NAME>")]
     Create(CreateArgs),
     /// List the keys: name, rights, stores, when each was made
-    List {
-        #[command(flatten)]
-        file: ConfigFile,
-        #[command(flatten)]
-        extra: ExtraArgs,
-    },
+    List(ExtraArgs),
     /// Take a key away
     #[command(override_usage = "ledger key revoke [OPTIONS] <NAME>")]
     Revoke {
-        #[command(flatten)]
-        file: ConfigFile,
         /// Name of the key
         name: Option<String>,
         #[command(flatten)]
@@ -44,8 +37,6 @@ pub(crate) enum KeyCommand {
 /// Arguments of `key create`.
 #[derive(Args, Debug)]
 pub(crate) struct CreateArgs {
-    #[command(flatten)]
-    file: ConfigFile,
     /// Store that the key opens; may be repeated [default: all]
     #[arg(long = "store", short = 's', value_name = "STORE")]
     stores: Vec<String>,
@@ -77,24 +68,27 @@ impl From<RightName> for Right {
 }
 
 /// Runs a command of this group.
-pub(crate) fn dispatch(command: &KeyCommand, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(crate) fn dispatch(
+    command: &KeyCommand,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let loaded = settings.load()?;
     match command {
-        KeyCommand::Create(args) => create(args, console),
-        KeyCommand::List { file, extra } => {
+        KeyCommand::Create(args) => create(args, &loaded, console),
+        KeyCommand::List(extra) => {
             extra.warn(console);
-            list(&file.load()?, console)
+            list(&loaded, console)
         }
-        KeyCommand::Revoke { file, name, extra } => {
-            let loaded = file.load()?;
+        KeyCommand::Revoke { name, extra } => {
             KeyFile::new(loaded.folder()).revoke(extra.only(name)?)?;
             tell_daemon(&loaded, console)
         }
     }
 }
 
-fn create(args: &CreateArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+fn create(args: &CreateArgs, loaded: &Loaded, console: &mut Console<'_>) -> Result<(), Failure> {
     let name = args.extra.only(&args.name)?;
-    let loaded = args.file.load()?;
     loaded.write_first_file()?;
     let mut rights: Vec<Right> = args.rights.iter().copied().map(Right::from).collect();
     if rights.is_empty() {
@@ -108,7 +102,7 @@ fn create(args: &CreateArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     if is_first {
         console.note("This is the first key: from now on every request needs one.");
     }
-    tell_daemon(&loaded, console)
+    tell_daemon(loaded, console)
 }
 
 fn list(loaded: &Loaded, console: &mut Console<'_>) -> Result<(), Failure> {

@@ -8,6 +8,8 @@
 //! | `args` | the command tree and what its flags have in common |
 //! | `usage` | errors of the command line, in the words of the program that the request describes |
 //! | `errors` | [`Failure`](errors::Failure), exit codes |
+//! | `anywhere` | flags in front of their command |
+//! | `settings` | flags that choose a daemon and its configuration |
 //! | `connect` | from an address to the stores of a daemon |
 //! | `open` | from `--db` and `--store` to a store |
 //! | `console` | where results and remarks go |
@@ -17,8 +19,11 @@
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
+//! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
 //! | `buffer` | the command group on an outbox on disk |
+//! | `journal` | the commands of the journal, which are those of `burn state` |
+//! | `yard` | services over data files |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -29,18 +34,22 @@
 //! |---|---|
 //! | 0 | done; also when the reader of standard output went away, and when Ctrl+C ended `tail` |
 //! | 1 | an error, which standard error names, or records were damaged (the others were printed) |
+//! | 2 | `journal`: a missing target, or a value that cannot be read |
 //! | 3 | `status`: no daemon is running |
 //! | 130 | Ctrl+C ended an `append --input`, `import` or `export`; standard error says how to go on |
 #![forbid(unsafe_code)]
 
+mod anywhere;
 mod args;
 mod buffer;
+mod chain;
 mod config;
 mod connect;
 mod console;
 mod daemon;
 mod errors;
 mod filter;
+mod journal;
 mod jsonl;
 mod key;
 mod load;
@@ -48,10 +57,12 @@ mod open;
 mod output;
 mod pages;
 mod quickstart;
+mod settings;
 mod store;
 mod stream;
 mod time;
 mod usage;
+mod yard;
 
 use std::process::ExitCode;
 

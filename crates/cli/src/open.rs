@@ -42,7 +42,7 @@ pub(crate) async fn database(file: &DatabaseFile, purpose: Purpose) -> Result<Da
 impl Stores for DatabaseFile {
     async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
         let database = database(self, C::PURPOSE).await?;
-        let result = match open(&database, command.store(), C::PURPOSE, console).await {
+        let result = match open(&database, command.target().store(), C::PURPOSE, console).await {
             Ok(store) => command.run(&*store, console).await,
             Err(failure) => Err(failure),
         };

@@ -45,7 +45,12 @@ fn a_database_must_be_named() {
     // Streams are asked of a daemon then; nobody listens on this port.
     let mut command = ledger.command(&["stream", "read", "--addr", "127.0.0.1:1"]);
     let said = common::Run::of(command.env_remove("LEDGER_DB").output().unwrap()).fails();
-    assert!(said.starts_with("Error: no daemon answers at http://127.0.0.1:1/: "), "{said}");
+    assert!(
+        said.starts_with(
+            "Error: rpc error: code = Unavailable desc = no daemon answers at http://127.0.0.1:1/: "
+        ),
+        "{said}"
+    );
     assert!(said.contains("`ledger start`"), "{said}");
     // What is wrong with the arguments is told all the same.
     let mut command = ledger.command(&["stream", "tag"]);

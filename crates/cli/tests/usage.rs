@@ -52,6 +52,66 @@ fn a_flag_takes_what_follows_as_its_value() {
 }
 
 #[test]
+fn flags_may_stand_anywhere() {
+    let ledger = Ledger::new();
+    let database = ledger.path("elsewhere.db");
+    let database = database.to_str().unwrap();
+    let spread =
+        ["-s", "orders", "--db", database, "stream", "--stream=s", "append", "text", "--tag", "stream"];
+    assert_eq!(ledger.ok(&spread), "1\n");
+    let entry = "1\ttext\n";
+    for line in [
+        &["--db", database, "stream", "read", "-s", "orders", "-S", "s"][..],
+        &["--limit", "5", "stream", "--desc", "-sorders", "--db", database, "read", "-S=s"],
+        &["stream", "read", "--escape", "-S", "s", "--tag", "stream", "-s=orders", "--db", database],
+        &["--json=false", "stream", "-S", "s", "--db", database, "--store", "orders", "read", "-c", "unused"],
+    ] {
+        assert_eq!(ledger.ok(line), entry, "{line:?}");
+    }
+    // Wherever they stand, the last one counts.
+    let line =
+        ["-S", "none", "--db", "none.db", "stream", "--db", database, "count", "-s", "orders", "-S", "s"];
+    assert_eq!(ledger.ok(&line), "1\n");
+    assert!(ledger.files().iter().all(|file| file.starts_with("elsewhere.db")), "{:?}", ledger.files());
+
+    assert_eq!(ledger.fails(&["--frobnicate", "stream", "read"]), "Error: unknown flag: --frobnicate\n");
+    assert_eq!(ledger.fails(&["--limit", "5", "version"]), "Error: unknown flag: --limit\n");
+    assert_eq!(ledger.fails(&["stream", "--limit"]), "Error: unknown flag: --limit\n");
+    assert_eq!(
+        ledger.fails(&["--limit", "x", "stream", "read"]),
+        "Error: invalid argument \"x\" for \"--limit\" flag: it is not a whole number\n"
+    );
+    let help = ledger.ok(&["-h", "stream", "read"]);
+    assert!(help.contains("Usage: ledger stream read [OPTIONS]\n"), "{help}");
+}
+
+#[test]
+fn every_command_takes_the_flags_of_the_daemon() {
+    let ledger = Ledger::new();
+    let flags = ["--config", "-c, --config", "--addr", "--http-addr", "--api-key"];
+    for command in
+        [&["start"][..], &["stop"], &["status"], &["version"], &["stream", "read"], &["key", "list"]]
+    {
+        let help = ledger.ok(&[command, &["--help"]].concat());
+        assert!(flags.iter().all(|flag| help.contains(flag)), "{command:?}: {help}");
+    }
+    let version = ledger.ok(&["version"]);
+    let line = ["-c", "a", "--addr=b:1", "version", "--api-key", "k", "--http-addr", "c:2"];
+    assert_eq!(ledger.ok(&line), version);
+}
+
+#[test]
+fn help_about_what_there_is_not_is_an_error() {
+    let ledger = Ledger::new();
+    for line in
+        [&["help", "frobnicate"][..], &["help", "stream", "frobnicate"], &["stream", "help", "frobnicate"]]
+    {
+        let said = ledger.fails(line);
+        assert!(said.starts_with("Error: unknown command \"frobnicate\" for \"ledger"), "{line:?}: {said}");
+    }
+}
+
+#[test]
 fn help_goes_to_standard_output() {
     let ledger = Ledger::new();
     for (args, usage) in [
@@ -74,6 +134,9 @@ fn the_version_is_told() {
     let ledger = Ledger::new();
     let expected = format!("ledger {} (commit unknown, built unknown)\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(ledger.ok(&["version"]), expected);
+    let extra = ledger.run(&["version", "x"]);
+    assert_eq!((extra.code, extra.out), (Some(0), expected));
+    assert_eq!(extra.err, "Warning: argument \"x\" has no effect\n");
 }
 
 #[test]

@@ -231,6 +231,15 @@ fn a_move_between_folders_is_whole_and_needs_both_syncs() {
 }
 
 #[test]
+fn a_move_into_a_folder_that_is_not_safe_never_loses_the_file() {
+    let fs = CrashFs::new();
+    safe(&fs, "f", b"a");
+    fs.dir().create_dir_all(p("d/e")).unwrap();
+    fs.dir().rename(p("f"), p("d/e/f")).unwrap();
+    leaves(&fs, &["f=a", "d/ f=a", "d/ d/e/ f=a", "d/ d/e/ d/e/f=a"]);
+}
+
+#[test]
 fn a_safe_change_of_a_name_carries_the_move_before_it() {
     let fs = CrashFs::new();
     fs.dir().create_dir_all(p("d")).unwrap();
@@ -377,6 +386,19 @@ fn a_short_write_takes_a_part_and_the_next_one_may_succeed() {
     fs.fail_at(fs.operations(), Fault::ShortWrite(9));
     assert_eq!(file.append(b"de").unwrap(), 1, "always shorter than asked for");
     assert_eq!(show(&fs.dir()), "f=abcd");
+}
+
+#[test]
+fn a_torn_write_cannot_be_completed_or_taken_back_at_once() {
+    let fs = CrashFs::new();
+    let file = create(&fs, "f", b"ab");
+    fs.fail_at(fs.operations(), Fault::TornWrite(1));
+    let error = append_all(&*file, b"cd", 2).unwrap_err();
+    assert!(error.cut_back.is_err());
+    assert_eq!(show(&fs.dir()), "f=abc");
+    file.set_len(2).unwrap();
+    file.append(b"e").unwrap();
+    assert_eq!(show(&fs.dir()), "f=abe");
 }
 
 #[test]

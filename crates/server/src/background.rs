@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -75,6 +76,17 @@ pub fn start(
         }
         Err(mpsc::RecvTimeoutError::Timeout) => Ok(Started::NotYet { pid }),
         _ => failed(child),
+    }
+}
+
+/// Runs this program anew in the place of this process, with these arguments and further environment: its pid and
+/// open files stay, its arguments go.
+///
+/// Comes back only if that fails.
+pub fn replace_process(arguments: &[OsString], environment: &[(&str, &str)]) -> std::io::Error {
+    match std::env::current_exe() {
+        Ok(program) => Command::new(program).args(arguments).envs(environment.iter().copied()).exec(),
+        Err(error) => error,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, Loaded, Overrides};
+use crate::config::{Config, Loaded, Overrides, is_loopback};
 use crate::lifecycle::{Handle, ServeError, Server, StartError};
 use crate::log::Log;
 use crate::pid::{PidError, PidFile};
@@ -95,6 +95,7 @@ async fn serve(
     signals: &mut Signals,
     ready: impl FnOnce(SocketAddr),
 ) -> Result<(), DaemonError> {
+    use_all_descriptors();
     let mut pid_file = PidFile::take(loaded.folder())?;
     warn_of_weaknesses(&loaded.config);
     let server = Server::bind(loaded).await?;
@@ -130,9 +131,20 @@ fn reload(handle: &Handle, overrides: &Overrides, log: &Log) {
     }
 }
 
+/// Connections and databases need descriptors, and the usual limit is for programs that wait with select(2).
+fn use_all_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        tracing::warn!(err = %error, "the limit of open files stays as it is");
+    }
+}
+
 fn warn_of_weaknesses(config: &Config) {
-    if config.api_key.is_some() && config.tls_cert.is_none() && !config.listens_on_loopback() {
-        tracing::warn!(listen = %config.listen, "API keys cross the network unencrypted; set tls.cert and tls.key");
+    for (key, address) in config.addresses() {
+        if config.api_key.is_some() && !config.encrypts(key) && !is_loopback(address) {
+            tracing::warn!(key, address, "API keys cross the network unencrypted; set tls.cert and tls.key");
+        }
     }
 }
 

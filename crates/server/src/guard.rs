@@ -1,48 +1,92 @@
-//! Who may call what: in front of every service, before a request is decoded (specification §5.6).
+//! Who may call what, and how much at once: in front of every service, before a request is decoded (specification §5.6).
 //!
 //! | call | needs |
 //! |---|---|
-//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe` | the right to read, and the store |
-//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession` | the right to write, and the store |
+//! | `Read`, `Count`, `Stat`, `ListStreamIDs`, `Search`, `Subscribe`, `GetCursor`, `FindBySource` | the right to read, and the store |
+//! | `Append`, `SetTags`, `SetAnnotations`, `AppendSession`, `SetCursor` | the right to write, and the store |
 //! | `Trim`, `RenameStream` | the right to administer, and the store |
-//! | `Health`, reflection, anything unknown | a key, if the daemon has any |
-//! | `grpc.health.v1` | nothing: orchestrators have no key, and it tells them no more than up or down |
+//! | `/metrics` of the gateway | the right to read |
+//! | `Health`, reflection, `/openapi.json`, anything unknown | a key, if the daemon has any |
+//! | `grpc.health.v1`, `/healthz`, `/readyz` | nothing: orchestrators have no key, and it tells them no more than up or down |
 //!
-//! It also contains panics: one request fails, the others do not notice (W36).
+//! A client with too much under way is told so (`RESOURCE_EXHAUSTED`), a call with one answer that takes too long ends
+//! (`DEADLINE_EXCEEDED`), every call is counted, and a panic fails its request alone (W36).
 
+use std::collections::HashMap;
 use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
 
-use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Request, Response};
 use ledger_api::metadata::{API_KEY, STORE};
 use tokio::sync::watch;
-use tonic::Status;
 use tonic::body::Body;
+use tonic::{Code, Status};
 use tower::{Layer, Service};
 
-use crate::keys::{Identity, Keyring, Right};
+use crate::admitted::{Admitted, OpenBody};
+use crate::calls::{Call, call_at};
+use crate::keys::{Identity, Keyring};
+use crate::limits::{Kind, Slot, Slots};
+use crate::listener::Peer;
+use crate::metrics::Metrics;
+use crate::time_limit::time_limit;
+
+/// Most calls of one client that stay open.
+const MAX_OPEN_CALLS_PER_CLIENT: usize = 4096;
 
 /// Whoever makes the call; an extension of every request that has passed the guard.
 #[derive(Clone)]
 pub(crate) struct Caller(pub(crate) Arc<Identity>);
 
-/// Puts a [`Guarded`] in front of services.
+/// Puts a [`Guarded`] in front of services. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Guard {
     keys: watch::Receiver<Arc<Keyring>>,
+    metrics: Arc<Metrics>,
+    max_requests_per_client: usize,
+    /// What each key has under way. There are no more than keys, revoked ones included until the daemon stops.
+    of_keys: Arc<RwLock<HashMap<String, Arc<Slots>>>>,
 }
 
 impl Guard {
     /// A guard that goes by the latest keys.
-    pub(crate) fn new(keys: watch::Receiver<Arc<Keyring>>) -> Self {
-        Self { keys }
+    pub(crate) fn new(
+        keys: watch::Receiver<Arc<Keyring>>,
+        metrics: Arc<Metrics>,
+        max_requests_per_client: usize,
+    ) -> Self {
+        Self { keys, metrics, max_requests_per_client, of_keys: Arc::default() }
     }
 
-    fn admit(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
+    /// Lets a call in, if its caller may make it and has room for it. `path` is that of the call over gRPC, `headers`
+    /// hold its metadata, `extensions` its [`Peer`]: every face of the daemon asks here.
+    ///
+    /// # Errors
+    /// The status to answer with: `UNAUTHENTICATED`, `PERMISSION_DENIED`, `RESOURCE_EXHAUSTED`. It is counted.
+    pub(crate) fn let_in(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        extensions: &Extensions,
+    ) -> Result<Admitted, Status> {
+        let call = call_at(path);
+        let checked = self.check(path, headers).and_then(|caller| {
+            let slot = self.make_room(call, caller.as_ref(), extensions)?;
+            Ok((caller, slot))
+        });
+        match checked {
+            Ok((caller, slot)) => Ok(Admitted::new(call, caller, slot, self.metrics.clone())),
+            Err(status) => {
+                self.metrics.answered(call.name, status.code(), std::time::Duration::ZERO);
+                Err(status)
+            }
+        }
+    }
+
+    /// Who makes a call, if they may; `None` for those that anybody may make.
+    fn check(&self, path: &str, headers: &HeaderMap) -> Result<Option<Caller>, Status> {
         if path.starts_with("/grpc.health.v1.") {
             return Ok(None);
         }
@@ -57,7 +101,7 @@ impl Guard {
                 )));
             }
         }
-        match right_for(path) {
+        match call_at(path).needs {
             Some(right) if !identity.rights.contains(&right) => {
                 let message = format!("access denied: this API key has no right to {}", right.name());
                 Err(Status::permission_denied(message))
@@ -65,25 +109,46 @@ impl Guard {
             _ => Ok(Some(Caller(identity))),
         }
     }
+
+    /// Room for one more call of a client.
+    fn make_room(
+        &self,
+        call: &Call,
+        caller: Option<&Caller>,
+        extensions: &Extensions,
+    ) -> Result<Slot, Status> {
+        let slots = match caller {
+            Some(Caller(identity)) if !identity.is_anonymous() => self.slots_of_key(&identity.name),
+            _ => extensions.get::<Peer>().map(|peer| peer.slots.clone()).unwrap_or_default(),
+        };
+        let (limit, what) = match call.kind {
+            Kind::Request => (self.max_requests_per_client, "requests under way"),
+            Kind::Stream => (MAX_OPEN_CALLS_PER_CLIENT, "calls open"),
+        };
+        slots.take(call.kind, limit).ok_or_else(|| {
+            Status::resource_exhausted(format!(
+                "this client has {limit} {what}, which is the limit; nothing was done: wait for answers, then try again"
+            ))
+        })
+    }
+
+    fn slots_of_key(&self, name: &str) -> Arc<Slots> {
+        if let Some(slots) = self.of_keys.read().unwrap_or_else(PoisonError::into_inner).get(name) {
+            return slots.clone();
+        }
+        self.of_keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(name.to_owned())
+            .or_default()
+            .clone()
+    }
 }
 
 /// The status of a request whose key is not known.
 pub(crate) fn unauthenticated() -> Status {
     // The text of the original: its clients may look for it.
     Status::unauthenticated("authentication failed: rpc error: code = Unauthenticated desc = invalid api key")
-}
-
-/// The right that a call needs; `None` for those that touch no entries.
-fn right_for(path: &str) -> Option<Right> {
-    let call = path.strip_prefix("/ledger.v1.LedgerService/");
-    let call = call.or_else(|| path.strip_prefix("/ledger.v1.LedgerStreaming/"))?;
-    match call {
-        "Read" | "Count" | "Stat" | "ListStreamIDs" | "Search" | "Subscribe" => Some(Right::Read),
-        "Append" | "SetTags" | "SetAnnotations" | "AppendSession" => Some(Right::Write),
-        "Health" => None,
-        // Trim and RenameStream; whatever is added later is for administrators until it has a line above.
-        _ => Some(Right::Admin),
-    }
 }
 
 impl<S> Layer<S> for Guard {
@@ -115,25 +180,39 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        match self.guard.admit(request.uri().path(), request.headers()) {
-            Ok(Some(caller)) => {
-                request.extensions_mut().insert(caller);
-            }
-            Ok(None) => {}
+        let admitted = self.guard.let_in(request.uri().path(), request.headers(), request.extensions());
+        let mut admitted = match admitted {
+            Ok(admitted) => admitted,
             Err(status) => return Box::pin(std::future::ready(Ok(status.into_http()))),
+        };
+        if let Some(caller) = admitted.caller() {
+            request.extensions_mut().insert(caller);
         }
-        let answer = AssertUnwindSafe(self.inner.call(request)).catch_unwind();
+        // One that cannot be read is the transport's to refuse.
+        let time_limit = time_limit(request.headers()).ok().flatten();
+        let answer = self.inner.call(request);
         Box::pin(async move {
-            match answer.await {
-                Ok(answer) => answer.map(too_large_as_clients_know_it),
-                Err(_) => {
-                    tracing::error!("a request failed by a fault of the program; it alone was ended");
-                    Ok(Status::internal("internal error: the daemon has a fault; its log says more")
-                        .into_http())
+            let answer = match admitted.carry_out(time_limit, answer).await {
+                Ok(answer) => answer.map(too_large_as_clients_know_it)?,
+                Err(status) => status.into_http(),
+            };
+            let code = code_of(&answer);
+            Ok(match (admitted.kind(), code) {
+                (Kind::Stream, Code::Ok) => {
+                    answer.map(|body| Body::new(OpenBody::new(body, admitted.stays_open())))
                 }
-            }
+                _ => {
+                    admitted.ends(code);
+                    answer
+                }
+            })
         })
     }
+}
+
+/// The code of an answer, as far as its headers say: one that fails has it there, one that succeeds at its end.
+fn code_of<B>(answer: &Response<B>) -> Code {
+    answer.headers().get("grpc-status").map_or(Code::Ok, |code| Code::from_bytes(code.as_bytes()))
 }
 
 /// A message over the limit is `RESOURCE_EXHAUSTED` to clients (specification §5.5); the transport says `OUT_OF_RANGE`,
@@ -152,6 +231,8 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     use super::*;
+    use crate::keys::Right;
+    use crate::listener::Admission;
     use crate::{Config, KeyFile};
 
     #[tokio::test]
@@ -163,7 +244,8 @@ mod tests {
             assert!(request.uri().path() != "/panics", "on purpose");
             Ok::<_, Infallible>(Response::new(Body::default()))
         };
-        let service = Guard::new(keys).layer(service_fn(answer));
+        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let service = Guard::new(keys, metrics, 1).layer(service_fn(answer));
         let call = |path: &'static str| {
             service.clone().oneshot(Request::builder().uri(path).body(Body::default()).unwrap())
         };
@@ -183,12 +265,13 @@ mod tests {
             keys.push((right, key.unwrap()));
         }
         let keyring = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
-        let guard = Guard::new(watch::channel(Arc::new(keyring)).1);
+        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let guard = Guard::new(watch::channel(Arc::new(keyring)).1, metrics, 1);
         let admit = |path: &str, key: &str, store: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(API_KEY, key.parse().unwrap());
             headers.insert(STORE, store.parse().unwrap());
-            guard.admit(path, &headers).map(drop).map_err(|status| status.code())
+            guard.check(path, &headers).map(drop).map_err(|status| status.code())
         };
         for (call, needed) in [
             ("LedgerService/Read", Right::Read),
@@ -207,17 +290,17 @@ mod tests {
         ] {
             let path = format!("/ledger.v1.{call}");
             for (right, key) in &keys {
-                let expected = if *right == needed { Ok(()) } else { Err(tonic::Code::PermissionDenied) };
+                let expected = if *right == needed { Ok(()) } else { Err(Code::PermissionDenied) };
                 assert_eq!(admit(&path, key, "orders"), expected, "{call} with the right to {right:?}");
-                assert_eq!(admit(&path, key, "other"), Err(tonic::Code::PermissionDenied), "{call}");
+                assert_eq!(admit(&path, key, "other"), Err(Code::PermissionDenied), "{call}");
             }
-            assert_eq!(admit(&path, "wrong", "orders"), Err(tonic::Code::Unauthenticated), "{call}");
+            assert_eq!(admit(&path, "wrong", "orders"), Err(Code::Unauthenticated), "{call}");
         }
         for path in
             ["/ledger.v1.LedgerService/Health", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"]
         {
-            assert!(guard.admit(path, &HeaderMap::new()).is_err(), "{path}");
+            assert!(guard.check(path, &HeaderMap::new()).is_err(), "{path}");
         }
-        assert!(guard.admit("/grpc.health.v1.Health/Check", &HeaderMap::new()).is_ok());
+        assert!(guard.check("/grpc.health.v1.Health/Check", &HeaderMap::new()).is_ok());
     }
 }

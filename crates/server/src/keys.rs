@@ -15,8 +15,8 @@
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -35,6 +35,11 @@ const PREFIX: &str = "ledger_";
 const MAX_KEYS: usize = 1000;
 /// Longest name of a key.
 const MAX_NAME_BYTES: usize = 64;
+
+/// Name of whoever requests without a key, where none is needed.
+const ANONYMOUS: &str = "anonymous";
+/// Name of whoever requests with the one key of the simple form.
+const SIMPLE: &str = "api-key";
 
 /// One kind of operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -74,6 +79,11 @@ pub struct Identity {
 }
 
 impl Identity {
+    /// Whether this is everybody, because there are no keys.
+    pub fn is_anonymous(&self) -> bool {
+        self.name == ANONYMOUS
+    }
+
     /// Whether it may touch a store.
     pub fn may_touch(&self, store: &str) -> bool {
         self.stores.is_empty() || self.stores.contains(store)
@@ -113,6 +123,12 @@ pub enum KeyError {
         path: PathBuf,
         /// What the operating system said.
         source: std::io::Error,
+    },
+    /// Others may write to the file: whoever can, can give keys to themselves.
+    #[error("ledger: keys {} can be written by other users of this machine; take that right away: chmod 600 {0}", path.display())]
+    WritableByOthers {
+        /// The file.
+        path: PathBuf,
     },
     /// The file is not what [`keys`](self) describes.
     #[error("ledger: keys {}: {reason}; mend the file or restore it", path.display())]
@@ -166,10 +182,15 @@ impl KeyFile {
     /// # Errors
     /// [`KeyError::Io`], [`KeyError::Damaged`].
     pub fn list(&self) -> Result<Option<Vec<NamedKey>>, KeyError> {
-        let text = match std::fs::read_to_string(&self.path) {
+        let mut file = match File::open(&self.path) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(|source| self.io(source))?,
+            file => file.map_err(|source| self.io(source))?,
         };
+        if file.metadata().map_err(|source| self.io(source))?.mode() & 0o022 != 0 {
+            return Err(KeyError::WritableByOthers { path: self.path.clone() });
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(|source| self.io(source))?;
         let damaged = |reason: String| KeyError::Damaged { path: self.path.clone(), reason };
         let contents: Contents = serde_json::from_str(&text).map_err(|error| damaged(error.to_string()))?;
         if let Some(key) = contents.keys.iter().find(|key| decode_hex(&key.sha256).is_none()) {
@@ -261,6 +282,9 @@ fn check_new(name: &str, stores: &BTreeSet<String>, rights: &BTreeSet<Right>) ->
             "the name of a key has 1 to {MAX_NAME_BYTES} letters, digits, '_', '-' or '.'; got {name:?}"
         ));
     }
+    if name == ANONYMOUS || name == SIMPLE {
+        return invalid(format!("the daemon itself calls somebody {name:?}; take another name"));
+    }
     if let Some(error) = stores.iter().find_map(|store| StoreName::new(store.as_str()).err()) {
         return invalid(error.to_string());
     }
@@ -292,7 +316,7 @@ impl Keyring {
         let is_open = config.api_key.is_none() && named.is_none();
         let mut keys = Vec::new();
         if let Some(key) = &config.api_key {
-            keys.push((Sha256::digest(key.as_bytes()).into(), all_rights("api-key")));
+            keys.push((Sha256::digest(key.as_bytes()).into(), all_rights(SIMPLE)));
         }
         let has_named_keys = named.is_some();
         for key in named.unwrap_or_default() {
@@ -300,7 +324,7 @@ impl Keyring {
             let identity = Identity { name: key.name, rights: key.rights, stores: key.stores };
             keys.push((sha256, Arc::new(identity)));
         }
-        Ok(Self { anonymous: is_open.then(|| all_rights("anonymous")), keys, has_named_keys })
+        Ok(Self { anonymous: is_open.then(|| all_rights(ANONYMOUS)), keys, has_named_keys })
     }
 
     /// Whether there is a file of named keys, so that nobody comes in without one.
@@ -347,6 +371,8 @@ fn decode_hex(text: &str) -> Option<[u8; 32]> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn ring(config: &Config, folder: &Path) -> Keyring {
@@ -377,7 +403,6 @@ mod tests {
 
     #[test]
     fn the_file_does_not_hold_the_key_and_only_its_owner_may_read_it() {
-        use std::os::unix::fs::MetadataExt;
         let folder = tempfile::tempdir().unwrap();
         let key = KeyFile::new(folder.path())
             .create("ci", BTreeSet::new(), Right::ALL.into(), Timestamp::UNIX_EPOCH)
@@ -416,13 +441,19 @@ mod tests {
         assert!(matches!(create("ci", &[], &[Right::Read]), Err(KeyError::Exists { .. })));
         assert!(create("", &[], &[Right::Read]).is_err());
         assert!(create("a b", &[], &[Right::Read]).is_err());
+        assert!(create("anonymous", &[], &[Right::Read]).is_err());
         assert!(create("x", &["bad name"], &[Right::Read]).is_err());
         assert!(create("x", &[], &[]).is_err());
         assert_eq!(
             file.revoke("c1").unwrap_err().to_string(),
             "ledger: there is no key \"c1\"; there are: ci"
         );
-        std::fs::write(folder.path().join("keys.json"), r#"{"keys":[],"x":1}"#).unwrap();
+        let path = folder.path().join("keys.json");
+        std::fs::write(&path, r#"{"keys":[],"x":1}"#).unwrap();
         assert!(matches!(file.list(), Err(KeyError::Damaged { .. })));
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o620)).unwrap();
+        let error = file.list().unwrap_err();
+        assert!(matches!(error, KeyError::WritableByOthers { .. }));
+        assert!(error.to_string().contains("chmod 600 "), "{error}");
     }
 }

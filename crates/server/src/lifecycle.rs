@@ -6,30 +6,35 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::StreamExt;
+use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
-use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, ServerTlsConfig};
 
-use crate::config::{Config, ConfigError, Loaded, Overrides, SETTINGS};
+use crate::config::{ConfigError, Loaded, Overrides, SETTINGS};
 use crate::grpc::{Calls, Context, probes};
 use crate::guard::Guard;
+use crate::http::{self, Gateway};
 use crate::keys::{KeyError, Keyring};
+use crate::listener::{Admission, Certificates, Listener, Protocol, Timing, TlsError};
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 
-/// Requests of one connection that are worked on at once; more wait.
-const MAX_REQUESTS_PER_CONNECTION: usize = 1024;
 /// Calls of one connection that are open at once, subscriptions included.
 const MAX_CALLS_PER_CONNECTION: u32 = 4096;
 /// Largest header of a request, in bytes.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
+/// Calls of one connection that its client may take back before they are served; more end it (rapid reset).
+const MAX_RESET_BEFORE_SERVED: usize = 64;
+/// Calls of one connection that may break the rules of HTTP/2; more end it.
+const MAX_ERRORS_PER_CONNECTION: usize = 256;
 /// How long a connection may be silent before it is asked whether it is still there, and how long it may take to say.
-const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(20));
+const KEEP_ALIVE: (Duration, Duration) = (Duration::from_secs(20), Duration::from_secs(10));
 
 /// Why a daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -51,31 +56,22 @@ pub enum StartError {
     },
     /// The address cannot be listened on.
     #[error(
-        "ledger: cannot listen on {address}: {source}; choose another address with listen or --addr, or stop the \
+        "ledger: cannot listen on {address}: {source}; choose another address with {key} or {flag}, or stop the \
          program that has it"
     )]
     Listen {
+        /// The key of the configuration.
+        key: &'static str,
+        /// The flag of the command line.
+        flag: &'static str,
         /// The address.
         address: String,
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// A file of the TLS configuration cannot be read.
-    #[error("ledger: {key} {}: {source}", path.display())]
-    TlsFile {
-        /// The key of the configuration.
-        key: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
     /// Certificate, key or authority cannot be used.
-    #[error("ledger: tls.cert, tls.key and tls.ca cannot be used together: {reason}")]
-    Tls {
-        /// What is wrong.
-        reason: String,
-    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The description of the services cannot be served.
     #[error("ledger: reflection: {reason}")]
     Reflection {
@@ -91,10 +87,13 @@ pub struct ServeError(#[from] tonic::transport::Error);
 
 /// A daemon with its database open and its address taken.
 pub struct Server {
-    address: SocketAddr,
-    listener: TcpListener,
+    listener: Listener,
+    http: Option<Listener>,
+    http_tls: bool,
+    gateway: Gateway,
     router: tonic::transport::server::Router<tower::layer::util::Stack<Guard, tower::layer::util::Identity>>,
     context: Arc<Context>,
+    admission: Arc<Admission>,
     shutdown_timeout: Duration,
     handle: Handle,
     hurry: watch::Receiver<bool>,
@@ -110,6 +109,8 @@ struct HandleState {
     stopping: watch::Sender<bool>,
     hurry: watch::Sender<bool>,
     keys: watch::Sender<Arc<Keyring>>,
+    certificates: Option<Arc<Certificates>>,
+    metrics: Arc<Metrics>,
     loaded: Mutex<Loaded>,
 }
 
@@ -122,33 +123,57 @@ impl Server {
         let config = loaded.config.clone();
         let keyring = Keyring::load(&config, loaded.folder())?;
         loaded.check_exposure(keyring.has_named_keys())?;
-        let tls = tls_config(&config)?;
-        let failed = |source| StartError::Listen { address: config.listen.clone(), source };
-        let listener = TcpListener::bind(&config.listen).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let certificates = Certificates::load(&config)?;
+        let listener = listen("listen", "--addr", &config.listen).await?;
+        let http = match &config.http_listen {
+            Some(address) => Some(listen("http_listen", "--http-addr", address).await?),
+            None => None,
+        };
         let path = config.sqlite_path.clone();
         let database = Database::open(&path).connect().await;
         let database = database.map_err(|source| StartError::Database { path, source })?;
 
         let (stopping, is_stopping) = watch::channel(false);
         let (hurry, hurrying) = watch::channel(false);
+        let admission = Admission::new(config.max_connections);
+        let metrics = Metrics::new(admission.clone(), database.path());
         let (keys, latest_keys) = watch::channel(Arc::new(keyring));
         let context = Arc::new(Context {
             registry: Registry::new(database),
             max_message_bytes: config.max_message_bytes,
             stopping: is_stopping,
             keys: latest_keys.clone(),
+            metrics: metrics.clone(),
+            session_bytes: AtomicUsize::new(0),
         });
-        let router = router(&context, Guard::new(latest_keys), tls)?;
-        let shared = HandleState { stopping, hurry, keys, loaded: Mutex::new(loaded) };
+        let guard = Guard::new(latest_keys, metrics.clone(), config.max_requests_per_client);
+        let gateway = Gateway::new(context.clone(), guard.clone());
+        let router = router(&context, guard)?;
+        let shared = HandleState { stopping, hurry, keys, certificates, metrics, loaded: Mutex::new(loaded) };
         let handle = Handle { shared: Arc::new(shared) };
-        let shutdown_timeout = config.shutdown_timeout;
-        Ok(Self { address, listener, router, context, shutdown_timeout, handle, hurry: hurrying })
+        let (shutdown_timeout, http_tls) = (config.shutdown_timeout, config.tls_http);
+        Ok(Self {
+            listener,
+            http,
+            http_tls,
+            gateway,
+            router,
+            context,
+            admission,
+            shutdown_timeout,
+            handle,
+            hurry: hurrying,
+        })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
+    }
+
+    /// Where its HTTP gateway listens, if it has one.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Listener::address)
     }
 
     /// Its control.
@@ -161,12 +186,23 @@ impl Server {
     /// # Errors
     /// [`ServeError`] if it ends by itself. The database is closed in either case.
     pub async fn run(self) -> Result<(), ServeError> {
-        let incoming =
-            TcpIncoming::from(self.listener).with_nodelay(Some(true)).with_keepalive(Some(KEEP_ALIVE.0));
+        let address = self.listener.address();
+        let certificates = self.handle.shared.certificates.clone();
+        if let Some(certificates) = &certificates {
+            tokio::spawn(certificates.clone().watch(self.context.stopping.clone()));
+        }
+        let accept = |listener: Listener, protocol, certificates| {
+            let stopping = self.context.stopping.clone();
+            listener.accept(protocol, self.admission.clone(), certificates, Timing::DEFAULT, stopping)
+        };
+        let incoming = accept(self.listener, Protocol::Grpc, certificates.clone());
+        let incoming = incoming.map(|connection| connection.map(Coalesced::new));
         let mut stopping = self.context.stopping.clone();
-        let mut until_stop = stopping.clone();
-        let stop = async move {
-            let _ = until_stop.wait_for(|stopping| *stopping).await;
+        let until_stop = || {
+            let mut stopping = self.context.stopping.clone();
+            async move {
+                let _ = stopping.wait_for(|stopping| *stopping).await;
+            }
         };
         let mut hurry = self.hurry;
         let deadline = async move {
@@ -176,9 +212,17 @@ impl Server {
                 _ = hurry.wait_for(|hurry| *hurry) => {}
             }
         };
-        tracing::info!(addr = %self.address, "ledger daemon listening");
+        tracing::info!(addr = %address, "ledger daemon listening");
+        let grpc = self.router.serve_with_incoming_shutdown(incoming, until_stop());
+        let http = async {
+            if let Some(listener) = self.http {
+                tracing::info!(addr = %listener.address(), "ledger HTTP gateway listening");
+                let certificates = certificates.filter(|_| self.http_tls);
+                http::serve(self.gateway, accept(listener, Protocol::Http, certificates)).await;
+            }
+        };
         let served = tokio::select! {
-            served = self.router.serve_with_incoming_shutdown(incoming, stop) => served,
+            (served, ()) = async { tokio::join!(grpc, http) } => served,
             () = deadline => {
                 tracing::warn!("requests under way did not end in time and were given up");
                 Ok(())
@@ -197,8 +241,15 @@ impl Handle {
         }
     }
 
-    /// Reads configuration and keys again. Keys are in force at once; answers the other keys of the configuration
-    /// that have changed and wait for a restart.
+    /// What the daemon has counted so far, in the OpenMetrics text format that Prometheus reads
+    /// (`application/openmetrics-text; version=1.0.0`).
+    pub fn metrics(&self) -> String {
+        self.shared.metrics.render()
+    }
+
+    /// Reads configuration, keys and certificates again. Keys are in force at once, certificates for new connections
+    /// (those that cannot be used are left out, and the log says why); answers the other keys of the configuration that
+    /// have changed and wait for a restart.
     ///
     /// # Errors
     /// [`StartError::Config`], [`StartError::Keys`]; then everything stays as it was.
@@ -209,7 +260,9 @@ impl Handle {
         // What the daemon listens on does not change: judge the new keys by the address that is in use.
         let mut in_use = new.clone();
         in_use.config.listen.clone_from(&loaded.config.listen);
+        in_use.config.http_listen.clone_from(&loaded.config.http_listen);
         in_use.config.tls_ca.clone_from(&loaded.config.tls_ca);
+        in_use.config.tls_http = loaded.config.tls_http;
         in_use.check_exposure(keyring.has_named_keys())?;
         let is_live = |key: &str| matches!(key, "api_key" | "allowed_stores" | "allow_insecure");
         let changed = |setting: &&crate::config::Setting| {
@@ -219,14 +272,22 @@ impl Handle {
         loaded.config.api_key.clone_from(&new.config.api_key);
         loaded.config.allowed_stores.clone_from(&new.config.allowed_stores);
         self.shared.keys.send_replace(Arc::new(keyring));
+        if let Some(certificates) = &self.shared.certificates {
+            certificates.reload_and_tell();
+        }
         Ok(waiting)
     }
+}
+
+/// Takes an address.
+async fn listen(key: &'static str, flag: &'static str, address: &str) -> Result<Listener, StartError> {
+    let failed = |source| StartError::Listen { key, flag, address: address.to_owned(), source };
+    Listener::bind(address).await.map_err(failed)
 }
 
 fn router(
     context: &Arc<Context>,
     guard: Guard,
-    tls: Option<ServerTlsConfig>,
 ) -> Result<
     tonic::transport::server::Router<tower::layer::util::Stack<Guard, tower::layer::util::Identity>>,
     StartError,
@@ -238,47 +299,21 @@ fn router(
     };
     let failed =
         |error: tonic_reflection::server::Error| StartError::Reflection { reason: error.to_string() };
-    let mut server = tonic::transport::Server::builder()
-        .concurrency_limit_per_connection(MAX_REQUESTS_PER_CONNECTION)
+    let server = tonic::transport::Server::builder()
         .max_concurrent_streams(MAX_CALLS_PER_CONNECTION)
         .http2_max_header_list_size(MAX_HEADER_BYTES)
+        .http2_max_pending_accept_reset_streams(Some(MAX_RESET_BEFORE_SERVED))
+        .http2_max_local_error_reset_streams(Some(MAX_ERRORS_PER_CONNECTION))
         .http2_keepalive_interval(Some(KEEP_ALIVE.0))
         .http2_keepalive_timeout(Some(KEEP_ALIVE.1));
-    if let Some(tls) = tls {
-        server = server.tls_config(tls).map_err(|error| StartError::Tls { reason: reasons(&error) })?;
-    }
     let calls = Calls::new(context.clone());
     Ok(server
         .layer(guard)
         .add_service(calls.service())
         .add_service(calls.streaming())
+        .add_service(calls.consumers())
         .add_service(probes(context.clone()))
         // Some tools speak only the older version of reflection.
         .add_service(reflection().build_v1().map_err(failed)?)
         .add_service(reflection().build_v1alpha().map_err(failed)?))
-}
-
-fn tls_config(config: &Config) -> Result<Option<ServerTlsConfig>, StartError> {
-    let (Some(cert), Some(key)) = (&config.tls_cert, &config.tls_key) else { return Ok(None) };
-    let read = |key: &'static str, path: &PathBuf| {
-        std::fs::read(path).map_err(|source| StartError::TlsFile { key, path: path.clone(), source })
-    };
-    let identity = Identity::from_pem(read("tls.cert", cert)?, read("tls.key", key)?);
-    let tls = ServerTlsConfig::new().identity(identity);
-    Ok(Some(match &config.tls_ca {
-        Some(ca) => tls.client_ca_root(Certificate::from_pem(read("tls.ca", ca)?)),
-        None => tls,
-    }))
-}
-
-/// An error with everything behind it.
-fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{PoisonError, RwLock};
 
 use ledger_sqlite::{Database, OpenError, SqliteStore, StreamNames};
-use ledger_streams::{Backend, InvalidStoreName, LimitExceeded, StoreError, StoreName};
+use ledger_streams::{Backend, InvalidStoreName, LimitExceeded, StoreError, StoreName, Watch};
 use tokio::sync::{Mutex, watch};
 
 /// Most stores in a database that the daemon adds to.
@@ -53,9 +53,9 @@ impl Registry {
         self.open(name).await
     }
 
-    /// Notices stores that are opened from now on.
-    pub(crate) fn watch_opened(&self) -> watch::Receiver<()> {
-        self.opened.subscribe()
+    /// Notices stores that come from now on.
+    pub(crate) fn watch_new(&self) -> NewStores {
+        NewStores { opened: self.opened.subscribe(), others: self.database.watch_others() }
     }
 
     /// Whether the database answers.
@@ -82,6 +82,24 @@ impl Registry {
         self.open.write().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), store.clone());
         self.opened.send_replace(());
         Ok(store)
+    }
+}
+
+/// Wakes when there may be a new store.
+pub(crate) struct NewStores {
+    /// Made by a client of this daemon.
+    opened: watch::Receiver<()>,
+    /// Made by another program that works on the database.
+    others: Watch,
+}
+
+impl NewStores {
+    /// Waits until there may be one; `false` once the database is closed. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> bool {
+        tokio::select! {
+            opened = self.opened.changed() => opened.is_ok(),
+            is_open = self.others.changed() => is_open,
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use ledger_streams::{Changes, StoreName};
+use ledger_streams::{Changes, StoreName, Watch};
 
 use crate::StreamNames;
 use crate::ops::Table;
@@ -11,6 +11,8 @@ use crate::ops::Table;
 /// The bells of all open stores of a database.
 #[derive(Default)]
 pub(crate) struct Bells {
+    /// Rings for writes by other processes, whatever they concern.
+    of_others: Changes,
     by_store: Mutex<HashMap<StoreName, Vec<Bell>>>,
 }
 
@@ -45,8 +47,14 @@ impl Bells {
         bells.retain(|_, of_store| !of_store.is_empty());
     }
 
+    /// Joins those who hear of every write by another process.
+    pub(crate) fn watch_others(&self) -> Watch {
+        self.of_others.watch("")
+    }
+
     pub(crate) fn has_audience(&self) -> bool {
-        self.bells().values().flatten().any(|bell| bell.changes.has_audience())
+        self.of_others.has_audience()
+            || self.bells().values().flatten().any(|bell| bell.changes.has_audience())
     }
 
     /// Rings for streams that were written to by this process.
@@ -65,11 +73,13 @@ impl Bells {
 
     /// Rings for everything: another process has written something.
     pub(crate) fn ring_all(&self) {
+        self.of_others.ring_all();
         self.bells().values().flatten().for_each(|bell| bell.changes.ring_all());
     }
 
     /// Sends all subscribers home: the database is closed.
     pub(crate) fn close(&self) {
+        self.of_others.close();
         self.bells().values().flatten().for_each(|bell| bell.changes.close());
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use ledger_streams::{StoreError, StoreName};
+use ledger_streams::{StoreError, StoreName, Watch};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -69,6 +69,13 @@ impl Database {
     /// See [`StoreError`].
     pub async fn stores(&self) -> Result<Vec<String>, StoreError> {
         self.read(layout::stores).await.map_err(|failure| failure.explain(&self.name()))
+    }
+
+    /// Hears of writes by other processes from now on, whatever they concern: new stores too, which have no subscribers
+    /// of their own yet. Rings carry no data, and a ring may be about nothing.
+    pub fn watch_others(&self) -> Watch {
+        self.watch_foreign_writes();
+        self.inner.bells.watch_others()
     }
 
     /// Path of the file.

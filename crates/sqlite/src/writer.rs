@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use ledger_streams::StoreError;
 use rusqlite::{Connection, ErrorCode};
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
@@ -22,6 +23,9 @@ const MAX_QUEUED_REQUESTS: usize = 4096;
 const MAX_QUEUED_KIB: usize = 256 * 1024;
 /// A transaction takes no more requests once it holds this many bytes.
 const MAX_GROUP_BYTES: usize = 16 << 20;
+
+/// Callers that the thread wakes by itself; more are woken from within their runtime.
+const FEW_ANSWERS: usize = 4;
 
 /// How long the thread stays awake for the next request.
 const ALERT: Duration = Duration::from_micros(50);
@@ -139,10 +143,11 @@ impl Writer {
         let (sender, inbox) = mpsc::channel(MAX_QUEUED_REQUESTS);
         let (opened, is_open) = oneshot::channel();
         let (ended, has_ended) = oneshot::channel();
+        let runtime = runtime_that_drives_itself();
         let body = move || match open_writer(&options) {
             Ok(connection) => {
                 let _ = opened.send(Ok(()));
-                let connection = WriterThread::new(connection, options, inbox, bells).run();
+                let connection = WriterThread::new(connection, options, inbox, bells, runtime).run();
                 for reader in readers {
                     let _ = reader.join();
                 }
@@ -209,6 +214,8 @@ struct WriterThread {
     bells: Arc<Bells>,
     /// Changes whenever another connection commits.
     data_version: i64,
+    /// Where many callers are woken.
+    runtime: Option<Handle>,
     /// After a disk failure the connection is not used again; this says so until there is a new one.
     is_lost: bool,
 }
@@ -219,9 +226,10 @@ impl WriterThread {
         options: DatabaseOptions,
         inbox: mpsc::Receiver<Message>,
         bells: Arc<Bells>,
+        runtime: Option<Handle>,
     ) -> Self {
         let data_version = data_version(&connection).unwrap_or(0);
-        Self { connection, options, inbox, held_over: None, bells, data_version, is_lost: false }
+        Self { connection, options, inbox, held_over: None, bells, data_version, runtime, is_lost: false }
     }
 
     /// Serves until it is told to stop or nobody can ask for anything any more; hands back the connection.
@@ -264,10 +272,14 @@ impl WriterThread {
                 group.requests.iter().filter_map(|request| request.changed().cloned()).collect();
             self.bells.ring(&changed);
         }
-        for request in group.requests {
-            request.answer(committed.as_ref().copied());
+        self.is_lost = committed.as_ref().is_err_and(|failed| is_disk_failure(&failed.error));
+        let answers = Answers { requests: group.requests, committed };
+        match &self.runtime {
+            Some(runtime) if answers.requests.len() > FEW_ANSWERS => {
+                drop(runtime.spawn(async move { drop(answers) }));
+            }
+            _ => drop(answers),
         }
-        self.is_lost = committed.is_err_and(|failed| is_disk_failure(&failed.error));
     }
 
     fn run_group(&mut self, group: &mut Group) -> Result<(), CommitError> {
@@ -348,6 +360,31 @@ impl WriterThread {
         self.bells.ring_all();
         Ok(())
     }
+}
+
+/// What became of a group, to be told to its callers: when this is dropped, whoever does it.
+///
+/// Waking a task from a thread outside of its runtime takes a lock and maybe a system call, for each of hundreds; and
+/// callers that are woken one by one also go on one by one, each with a system call of its own where they share a
+/// connection. So a task of their runtime wakes them all. If the runtime has ended it drops that task, and they are
+/// told all the same.
+struct Answers {
+    requests: Vec<Box<dyn Request>>,
+    committed: Result<(), CommitError>,
+}
+
+impl Drop for Answers {
+    fn drop(&mut self) {
+        for request in self.requests.drain(..) {
+            request.answer(self.committed.as_ref().copied());
+        }
+    }
+}
+
+/// The runtime of the caller, if its tasks go on whoever waits for what: one of a single thread stands still while
+/// nobody runs it.
+fn runtime_that_drives_itself() -> Option<Handle> {
+    Handle::try_current().ok().filter(|runtime| runtime.runtime_flavor() == RuntimeFlavor::MultiThread)
 }
 
 /// Requests that are committed together.

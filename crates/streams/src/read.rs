@@ -1,5 +1,6 @@
 //! What to read, and the page that comes back.
 
+use std::iter;
 use std::ops::Deref;
 
 use jiff::Timestamp;
@@ -194,17 +195,15 @@ impl<Id: std::fmt::Display, P> Page<Id, P> {
 
 impl<Id: EntryId, P> Page<Id, P> {
     /// Entries and damaged records together, in the order of the read that made the page.
-    pub fn into_records(self, order: Order) -> Vec<Result<Entry<Id, P>, Damaged<Id>>> {
-        let mut records = Vec::with_capacity(self.entries.len().saturating_add(self.damaged.len()));
-        let mut damaged = self.damaged.into_iter().peekable();
-        for entry in self.entries {
-            while let Some(earlier) = damaged.next_if(|record| comes_before(&record.id, &entry.id, order)) {
-                records.push(Err(earlier));
-            }
-            records.push(Ok(entry));
-        }
-        records.extend(damaged.map(Err));
-        records
+    pub fn into_records(self, order: Order) -> impl Iterator<Item = Result<Entry<Id, P>, Damaged<Id>>> {
+        let (mut entries, mut damaged) = (self.entries.into_iter(), self.damaged.into_iter());
+        iter::from_fn(move || {
+            let damaged_is_next = match (damaged.as_slice().first(), entries.as_slice().first()) {
+                (Some(record), Some(entry)) => comes_before(&record.id, &entry.id, order),
+                (record, _) => record.is_some(),
+            };
+            if damaged_is_next { damaged.next().map(Err) } else { entries.next().map(Ok) }
+        })
     }
 }
 
@@ -267,7 +266,7 @@ mod tests {
                 Ok(entry) => (entry.id, true),
                 Err(damaged) => (damaged.id, false),
             };
-            records.into_iter().map(id).collect::<Vec<_>>()
+            records.map(id).collect::<Vec<_>>()
         };
         let mut rising = vec![(1, false), (2, true), (9, true), (10, false), (11, false), (100, true)];
         assert_eq!(ids([2, 9, 100], [1, 10, 11], Order::Ascending), rising);

@@ -152,7 +152,7 @@ impl<T, R: Deref<Target: Store>, C: Codec<T, PayloadOf<R>>> Stream<T, R, C> {
         page: Page<IdOf<R>, PayloadOf<R>>,
         order: Order,
     ) -> impl Iterator<Item = Result<Entry<IdOf<R>, T>, EntryError<IdOf<R>>>> {
-        page.into_records(order).into_iter().map(|record| match record {
+        page.into_records(order).map(|record| match record {
             Ok(entry) => self.decode(entry),
             Err(damaged) => Err(EntryError::Damaged(damaged)),
         })

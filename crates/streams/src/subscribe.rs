@@ -174,7 +174,7 @@ impl<Id: EntryId, P: Payload> Source<Id, P> for Follow<Id, P> {
                     self.state = State::Behind;
                     events.push(Event::Behind { at_least: page.entries.len() });
                 }
-                events.extend(page.into_records(Order::Ascending).into_iter().map(Event::from));
+                events.extend(page.into_records(Order::Ascending).map(Event::from));
             }
             if !more && self.state != State::Live {
                 self.state = State::Live;

@@ -5,12 +5,17 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
 use ledger_streams::{DEFAULT_STORE_NAME, InvalidStoreName, StoreName};
+use tokio::net::TcpStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::transport::{Channel, Endpoint};
+use tower::util::MapResponse;
 
 use super::Client;
 use super::connection::{Connection, Timing};
+use crate::coalesce::Coalesced;
 use crate::{HEARTBEAT_INTERVAL, metadata};
 
 /// How much of one answer a daemon may send ahead of its reader.
@@ -173,7 +178,8 @@ impl<Id> ClientBuilder<Id> {
     /// [`ClientError::Unreachable`] if nobody answers; the others if a setting is wrong.
     pub async fn connect(self) -> Result<Client<Id>, ClientError> {
         let endpoint = self.endpoint()?;
-        let channel = endpoint.connect().await.map_err(|error| ClientError::Unreachable {
+        let connected = endpoint.connect_with_connector(self.connector()).await;
+        let channel = connected.map_err(|error| ClientError::Unreachable {
             address: endpoint.uri().to_string(),
             reason: innermost(&error).to_string(),
         })?;
@@ -186,7 +192,7 @@ impl<Id> ClientBuilder<Id> {
     /// [`ClientError`] if a setting is wrong.
     pub fn lazy(self) -> Result<Client<Id>, ClientError> {
         let endpoint = self.endpoint()?;
-        let channel = endpoint.connect_lazy();
+        let channel = endpoint.connect_with_connector_lazy(self.connector());
         self.client(&endpoint, channel)
     }
 
@@ -203,10 +209,19 @@ impl<Id> ClientBuilder<Id> {
             return Err(invalid("it has no port".to_owned()));
         }
         let endpoint = endpoint
-            .connect_timeout(self.connect_timeout)
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(CONNECTION_WINDOW_BYTES);
         self.with_tls(endpoint)
+    }
+
+    /// Opens connections. The time limit is set here and not at the endpoint, whose error would not tell that nothing
+    /// was sent.
+    fn connector(&self) -> Connector {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(self.connect_timeout));
+        MapResponse::new(tcp, |io| TokioIo::new(Coalesced::new(io.into_inner())))
     }
 
     #[cfg(not(feature = "tls"))]
@@ -277,6 +292,9 @@ impl<Id> ClientBuilder<Id> {
         Ok(Client::new(Arc::new(Connection::new(address, store, channel, headers, self.timing))))
     }
 }
+
+/// Opens connections whose writes are coalesced.
+type Connector = MapResponse<HttpConnector, fn(TokioIo<TcpStream>) -> TokioIo<Coalesced<TcpStream>>>;
 
 /// The error at the end of a chain: what really happened.
 pub(super) fn innermost<'a>(error: &'a (dyn Error + 'static)) -> &'a (dyn Error + 'static) {

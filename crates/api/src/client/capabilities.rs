@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ledger_streams::limits::{check_read, check_stream_name};
 use ledger_streams::{
-    Backend, EntryId, Health, Page, Position, Read, RenameStream, Search, Store, StoreError, Subscribe,
-    Subscription,
+    Backend, CursorStore, EntryId, FindBySource, Health, Page, Position, Read, RenameStream, Search, Store,
+    StoreError, Subscribe, Subscription,
 };
 use tonic::Response;
 
@@ -13,6 +13,7 @@ use super::Client;
 use super::failure::{Call, Target};
 use super::retry::Repeat;
 use super::subscription::Following;
+use crate::convert::answered_id;
 use crate::proto;
 
 #[async_trait]
@@ -98,5 +99,47 @@ impl<Id: EntryId> Subscribe for Client<Id> {
             Position::Now => self.read(stream, &Read::new().descending().limit(1)).await?.next,
         };
         Ok(Subscription::new(Following::begin(self.clone(), stream, after).await?))
+    }
+}
+
+#[async_trait]
+impl<Id: EntryId> CursorStore for Client<Id> {
+    async fn get_cursor(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let send = |request| {
+            let mut consumers = self.connection.consumers();
+            async move { consumers.get_cursor(request).await }
+        };
+        let (call, request) =
+            (Call::read("get_cursor", ""), proto::GetCursorRequest { name: name.to_owned() });
+        Ok(self.connection.call(call, Repeat::Harmless, request, send).await?.position)
+    }
+
+    /// As on every store. After a broken connection it is tried again; then it may answer that nothing moved although
+    /// the first try has moved it.
+    async fn set_cursor(&self, name: &str, position: &str) -> Result<bool, StoreError> {
+        let _write = self.connection.begin_write().await?;
+        let request = proto::SetCursorRequest { name: name.to_owned(), position: position.to_owned() };
+        let send = |request| {
+            let mut consumers = self.connection.consumers();
+            async move { consumers.set_cursor(request).await }
+        };
+        let call = Call::write("set_cursor", "");
+        Ok(self.connection.call(call, Repeat::Harmless, request, send).await?.moved)
+    }
+}
+
+#[async_trait]
+impl<Id: EntryId> FindBySource for Client<Id> {
+    async fn find_by_source(&self, stream: &str, source_id: &str) -> Result<Option<Id>, StoreError> {
+        let request =
+            proto::FindBySourceRequest { stream: stream.to_owned(), source_id: source_id.to_owned() };
+        let send = |request| {
+            let mut consumers = self.connection.consumers();
+            async move { consumers.find_by_source(request).await }
+        };
+        let call = Call::read("find_by_source", stream);
+        let answer = self.connection.call(call, Repeat::Harmless, request, send).await?;
+        let id = answer.id.as_deref().map(answered_id).transpose();
+        id.map_err(|error| self.connection.malformed(&call, error))
     }
 }

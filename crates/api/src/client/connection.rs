@@ -12,6 +12,7 @@ use tonic::{Request, Response, Status};
 
 use super::failure::Call;
 use super::retry::{Backoff, Repeat};
+use crate::proto::ledger_consumers_client::LedgerConsumersClient;
 use crate::proto::ledger_service_client::LedgerServiceClient;
 use crate::proto::ledger_streaming_client::LedgerStreamingClient;
 
@@ -60,6 +61,11 @@ impl Connection {
     /// Calls of many answers.
     pub(super) fn streaming(&self) -> LedgerStreamingClient<Channel> {
         LedgerStreamingClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
+    }
+
+    /// Calls for programs that process or copy streams.
+    pub(super) fn consumers(&self) -> LedgerConsumersClient<Channel> {
+        LedgerConsumersClient::new(self.channel.clone()).max_decoding_message_size(MAX_MESSAGE_BYTES)
     }
 
     /// A request with the headers of this client.

@@ -50,7 +50,8 @@ use crate::status::from_append_error;
 /// # Daemons of the original
 ///
 /// They are served as well: pages are cut and times filtered on this side, subscriptions poll. What they would ignore
-/// to the caller's harm, expectations and origins of copies, fails with [`StoreError::NotSupported`].
+/// to the caller's harm, expectations and origins of copies, and what they do not have, positions of consumers and
+/// finding copies by their source, fails with [`StoreError::NotSupported`].
 pub struct Client<Id = String> {
     connection: Arc<Connection>,
     id: PhantomData<fn() -> Id>,
@@ -287,6 +288,8 @@ impl<Id: EntryId> Store for Client<Id> {
             health: Some(self),
             subscribe: Some(self),
             rename: Some(self),
+            cursors: Some(self),
+            find_by_source: Some(self),
             ..Capabilities::default()
         }
     }

@@ -93,6 +93,11 @@ impl<Id: EntryId> Whole<Id> {
     /// Adds what the daemon sent; `true` if the page is as large as it may be. Holds the bounds and times itself,
     /// because the original knows neither.
     fn add(&mut self, part: Page<Id, Bytes>, read: &Read<Id>) -> bool {
+        if self.page.is_end() && is_as_asked(&part, read) {
+            self.payload_bytes = part.entries.iter().map(|entry| entry.payload.len()).sum();
+            self.page = part;
+            return false;
+        }
         let (more, next) = (part.more, part.next.clone());
         for record in part.into_records(read.order) {
             match record {
@@ -119,6 +124,14 @@ impl<Id: EntryId> Whole<Id> {
         self.page.more = more;
         false
     }
+}
+
+/// Whether a part needs no work on this side, as those of our own daemon do not.
+fn is_as_asked<Id: EntryId>(part: &Page<Id, Bytes>, read: &Read<Id>) -> bool {
+    let payload_bytes: usize = part.entries.iter().map(|entry| entry.payload.len()).sum();
+    part.next.is_some()
+        && (payload_bytes <= read.max_bytes || part.entries.len() == 1)
+        && part.entries.iter().all(|entry| is_in_time(entry, read))
 }
 
 fn is_in_time<Id, P>(entry: &Entry<Id, P>, read: &Read<Id>) -> bool {

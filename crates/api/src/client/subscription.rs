@@ -186,7 +186,7 @@ impl<Id: EntryId> Following<Id> {
         if more && !page.entries.is_empty() {
             events.push(Event::Behind { at_least: page.entries.len() });
         }
-        events.extend(page.into_records(Order::Ascending).into_iter().map(Event::from));
+        events.extend(page.into_records(Order::Ascending).map(Event::from));
         if !more {
             events.push(Event::CaughtUp);
             self.state = State::Polled(Instant::now() + self.client.connection.timing.poll_interval);

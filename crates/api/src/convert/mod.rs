@@ -11,8 +11,9 @@ mod time;
 
 pub use append::{annotation_changes, append_request, appended, into_append, into_appended};
 pub use entry::{damaged, entry, into_damaged, into_entry, into_stat, stat};
-pub use page::{CLASSIC_MESSAGE_BYTES, PageMessage, PageRequest, into_page, read_options};
+pub use page::{CLASSIC_MESSAGE_BYTES, PageMessage, PageRequest, into_filter, into_page, read_options};
 pub use subscribe::{into_events, into_position, subscribe_responses};
+pub use time::timestamp;
 
 use ledger_streams::{EntryId, InvalidCursor};
 
@@ -32,7 +33,7 @@ fn optional_id<Id: EntryId>(text: &str) -> Result<Option<Id>, InvalidCursor> {
 }
 
 /// An id in an answer.
-fn answered_id<Id: EntryId>(text: &str) -> Result<Id, MalformedAnswer> {
+pub(crate) fn answered_id<Id: EntryId>(text: &str) -> Result<Id, MalformedAnswer> {
     Id::parse(text).map_err(|error| MalformedAnswer { what: "an id", reason: error.to_string() })
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ledger_streams::limits::DEFAULT_PAGE_ENTRIES;
-use ledger_streams::{Damaged, Entry, EntryId, Filter, Order, Page, Read};
+use ledger_streams::{Entry, EntryId, Filter, Order, Page, Read};
 use prost::Message;
 
 use super::append::optional_time;
@@ -55,6 +55,22 @@ fn one_value_each(pairs: &[(String, String)]) -> Option<BTreeMap<String, String>
     Some(map)
 }
 
+/// The conditions in a message.
+///
+/// # Errors
+/// [`RequestError::InvalidTime`].
+pub fn into_filter(options: proto::ReadOptions) -> Result<Filter, RequestError> {
+    let tag = Some(options.tag).filter(|tag| !tag.is_empty());
+    Ok(Filter {
+        order_key: options.order_key,
+        tags: tag.into_iter().chain(options.all_tags).collect(),
+        metadata: options.metadata_filters.into_iter().collect(),
+        annotations: options.annotation_filters.into_iter().collect(),
+        since: optional_time("since", options.since)?,
+        until: optional_time("until", options.until)?,
+    })
+}
+
 /// What a client wants to read, and how large the answer may be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PageRequest<Id> {
@@ -84,7 +100,6 @@ impl<Id: EntryId> PageRequest<Id> {
             max_message_bytes.min(CLASSIC_MESSAGE_BYTES)
         };
         let limit = usize::try_from(options.limit).ok().filter(|limit| *limit > 0);
-        let tag = Some(options.tag).filter(|tag| !tag.is_empty());
         Ok(Self {
             bounded: asked_bytes.is_none_or(|asked| asked > max_message_bytes),
             max_message_bytes,
@@ -93,14 +108,7 @@ impl<Id: EntryId> PageRequest<Id> {
                 limit: limit.unwrap_or(DEFAULT_PAGE_ENTRIES),
                 max_bytes: asked_bytes.map_or(max_message_bytes, |asked| asked.min(max_message_bytes)),
                 order: if options.desc { Order::Descending } else { Order::Ascending },
-                filter: Filter {
-                    order_key: options.order_key,
-                    tags: tag.into_iter().chain(options.all_tags).collect(),
-                    metadata: options.metadata_filters.into_iter().collect(),
-                    annotations: options.annotation_filters.into_iter().collect(),
-                    since: optional_time("since", options.since)?,
-                    until: optional_time("until", options.until)?,
-                },
+                filter: into_filter(options)?,
             },
         })
     }
@@ -110,22 +118,26 @@ impl<Id: EntryId> PageRequest<Id> {
     pub fn answer(&self, page: Page<Id, Bytes>) -> PageMessage {
         let wants_more = page.entries.len() < self.read.limit;
         let mut answer = PageMessage {
+            entries: Vec::with_capacity(page.entries.len()),
             more: page.more,
             next: page.next.as_ref().map_or_else(String::new, Id::to_string),
             cut_short: page.more && self.bounded && wants_more,
             ..PageMessage::default()
         };
         let mut room = self.max_message_bytes.saturating_sub(MESSAGE_RESERVE_BYTES);
-        let mut last = None;
+        let mut last_is_damaged = None;
         for record in page.into_records(self.read.order) {
-            let (id, bytes, record) = encoded(record);
+            let record = record.map(entry).map_err(damaged);
+            let bytes = record.as_ref().map_or_else(Message::encoded_len, Message::encoded_len);
+            let bytes = bytes.saturating_add(ENTRY_PREFIX_BYTES);
             if bytes > room
-                && let Some(last) = last
+                && let Some(last_is_damaged) = last_is_damaged
             {
-                return PageMessage { more: true, next: last, cut_short: true, ..answer };
+                answer.next = answer.last_id(last_is_damaged);
+                return PageMessage { more: true, cut_short: true, ..answer };
             }
             room = room.saturating_sub(bytes);
-            last = Some(id);
+            last_is_damaged = Some(record.is_err());
             match record {
                 Ok(entry) => answer.entries.push(entry),
                 Err(record) => answer.damaged.push(record),
@@ -133,17 +145,6 @@ impl<Id: EntryId> PageRequest<Id> {
         }
         answer
     }
-}
-
-/// A record as a message, with its id and its size.
-fn encoded<Id: EntryId>(
-    record: Result<Entry<Id, Bytes>, Damaged<Id>>,
-) -> (String, usize, Result<proto::Entry, proto::DamagedEntry>) {
-    let (id, bytes, record) = match record.map(entry).map_err(damaged) {
-        Ok(entry) => (entry.id.clone(), entry.encoded_len(), Ok(entry)),
-        Err(record) => (record.id.clone(), record.encoded_len(), Err(record)),
-    };
-    (id, bytes.saturating_add(ENTRY_PREFIX_BYTES), record)
 }
 
 /// The answer to a read or a search: their messages have the same fields.
@@ -154,6 +155,16 @@ pub struct PageMessage {
     more: bool,
     next: String,
     cut_short: bool,
+}
+
+impl PageMessage {
+    fn last_id(&self, is_damaged: bool) -> String {
+        let id = match is_damaged {
+            true => self.damaged.last().map(|record| &record.id),
+            false => self.entries.last().map(|entry| &entry.id),
+        };
+        id.cloned().unwrap_or_default()
+    }
 }
 
 impl From<PageMessage> for proto::ReadResponse {

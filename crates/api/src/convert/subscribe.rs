@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ledger_streams::{EntryId, Event, Position};
+use ledger_streams::{EntryId, Event, Filter, Position};
 use prost::Message;
 
 use super::entry::{damaged, entry, into_damaged, into_entry};
@@ -32,16 +32,22 @@ pub fn into_position<Id: EntryId>(message: &proto::SubscribeRequest) -> Result<P
     }
 }
 
-/// The messages for events that follow each other, entries coalesced. `position` is the id behind which the
-/// subscription stands, empty at the beginning of the stream; it moves on with the events.
+/// The messages for events that follow each other, entries coalesced; those that do not meet `filter` are passed over.
+/// `position` is the id behind which the subscription stands, empty at the beginning of the stream; it moves on with
+/// the events.
 pub fn subscribe_responses<Id: EntryId>(
     events: Vec<Event<Id, Bytes>>,
+    filter: &Filter,
     position: &mut String,
 ) -> Vec<proto::SubscribeResponse> {
     let mut messages = Vec::new();
     let mut batch = Batch::default();
     for event in events {
         let event = match event {
+            Event::Entry(next) if !filter.matches(&next) => {
+                batch.passed = Some(next.id.to_string());
+                continue;
+            }
             Event::Entry(next) => {
                 batch.add(entry(next), position, &mut messages);
                 continue;
@@ -59,7 +65,9 @@ pub fn subscribe_responses<Id: EntryId>(
         batch.send(position, &mut messages);
         messages.push(proto::SubscribeResponse { position: position.clone(), event: Some(event) });
     }
-    batch.send(position, &mut messages);
+    if batch.send(position, &mut messages) {
+        messages.push(proto::SubscribeResponse { position: position.clone(), event: None });
+    }
     messages
 }
 
@@ -68,6 +76,8 @@ pub fn subscribe_responses<Id: EntryId>(
 struct Batch {
     entries: Vec<proto::Entry>,
     bytes: usize,
+    /// The entry behind the last of `entries` that was passed over last.
+    passed: Option<String>,
 }
 
 impl Batch {
@@ -83,15 +93,21 @@ impl Batch {
         }
         self.bytes = self.bytes.saturating_add(bytes);
         self.entries.push(entry);
+        self.passed = None;
     }
 
-    fn send(&mut self, position: &mut String, messages: &mut Vec<proto::SubscribeResponse>) {
-        let Self { entries, .. } = std::mem::take(self);
-        if let Some(last) = entries.last() {
-            position.clone_from(&last.id);
+    /// Moves the position on; answers whether no message says so yet.
+    fn send(&mut self, position: &mut String, messages: &mut Vec<proto::SubscribeResponse>) -> bool {
+        let Self { entries, passed, .. } = std::mem::take(self);
+        let is_silent = entries.is_empty() && passed.is_some();
+        if let Some(reached) = passed.or_else(|| entries.last().map(|last| last.id.clone())) {
+            *position = reached;
+        }
+        if !entries.is_empty() {
             let event = Some(wire::Event::Entries(wire::EntryBatch { entries }));
             messages.push(proto::SubscribeResponse { position: position.clone(), event });
         }
+        is_silent
     }
 }
 

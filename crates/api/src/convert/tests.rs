@@ -1,7 +1,7 @@
 use bytes::Bytes;
 use ledger_streams::{
-    AnnotationChanges, Append, Appended, Damaged, Duplicate, Durability, Entry, Event, Expect, Order, Origin,
-    Page, Position, Read, Stat, Timestamp,
+    AnnotationChanges, Append, Appended, Damaged, Duplicate, Durability, Entry, Event, Expect, Filter, Order,
+    Origin, Page, Position, Read, Stat, Timestamp,
 };
 use proptest::prelude::*;
 use prost::Message;
@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn a_time_survives_the_wire(seconds in -377_705_023_201_i64..253_402_207_200, nanos in 0..1_000_000_000) {
         let time = at(seconds, nanos);
-        let message = time::timestamp(time);
+        let message = timestamp(time);
         prop_assert_eq!((message.seconds, message.nanos), (seconds, nanos));
         prop_assert_eq!(time::into_time(message), Some(time));
     }
@@ -237,7 +237,7 @@ fn events_are_coalesced_and_carry_the_position() {
         Event::Damaged(broken(11)),
         Event::Entry(sample(12, 1)),
     ];
-    let messages = subscribe_responses(events.clone(), &mut position);
+    let messages = subscribe_responses(events.clone(), &Filter::default(), &mut position);
     let positions: Vec<_> = messages.iter().map(|message| &*message.position).collect();
     assert_eq!(positions, ["7", "7", "10", "11", "12"]);
     assert_eq!(position, "12");
@@ -247,9 +247,38 @@ fn events_are_coalesced_and_carry_the_position() {
 }
 
 #[test]
+fn entries_that_do_not_meet_the_conditions_are_passed_over_and_the_position_goes_on() {
+    let filter = Filter { tags: vec!["wanted".to_owned()], ..Filter::default() };
+    let other = |id: i64| Event::Entry(sample(id, 1));
+    let wanted = |id: i64| {
+        let mut entry = sample(id, 1);
+        entry.tags = filter.tags.clone();
+        Event::Entry(entry)
+    };
+    let deliver = |events: Vec<Event<i64, Bytes>>| {
+        let mut position = "7".to_owned();
+        let messages = subscribe_responses(events, &filter, &mut position);
+        let messages: Vec<_> = messages
+            .into_iter()
+            .map(|message| (message.position.clone(), into_events::<i64>(message).unwrap()))
+            .collect();
+        assert_eq!(messages.last().unwrap().0, position, "the last message says where it stands");
+        messages
+    };
+    let told = |at: &str, events: Vec<Event<i64, Bytes>>| (at.to_owned(), events);
+    assert_eq!(deliver(vec![other(8), other(9)]), [told("9", vec![])]);
+    assert_eq!(deliver(vec![other(8), Event::CaughtUp]), [told("8", vec![Event::CaughtUp])]);
+    // Those that are wanted still come together.
+    let mixed = vec![other(8), wanted(9), other(10), wanted(11), other(12)];
+    assert_eq!(deliver(mixed), [told("12", vec![wanted(9), wanted(11)])]);
+    let damaged = vec![other(8), Event::Damaged(broken(9)), other(10)];
+    assert_eq!(deliver(damaged), [told("9", vec![Event::Damaged(broken(9))]), told("10", vec![])]);
+}
+
+#[test]
 fn large_entries_are_sent_apart() {
     let events = (1..=5).map(|id| Event::Entry(sample(id, 400_000))).collect();
-    let messages = subscribe_responses::<i64>(events, &mut String::new());
+    let messages = subscribe_responses::<i64>(events, &Filter::default(), &mut String::new());
     assert_eq!(messages.len(), 3);
     assert!(messages.iter().all(|message| message.encoded_len() < CLASSIC_MESSAGE_BYTES / 2));
 }
@@ -260,6 +289,7 @@ fn a_position_survives_the_wire() {
         stream: "s".into(),
         position,
         after: after.into(),
+        options: None,
     };
     assert_eq!(into_position(&request(0, "")), Ok(Position::<i64>::Start));
     assert_eq!(into_position(&request(1, "")), Ok(Position::<i64>::Now));

@@ -5,7 +5,7 @@ use ledger_streams::Timestamp;
 const NANOS_PER_SECOND: i32 = 1_000_000_000;
 
 /// The message for a time.
-pub(super) fn timestamp(time: Timestamp) -> prost_types::Timestamp {
+pub fn timestamp(time: Timestamp) -> prost_types::Timestamp {
     let (seconds, nanos) = (time.as_second(), time.subsec_nanosecond());
     // Before 1970 both parts are negative here; in the message nanoseconds always count forward.
     if nanos < 0 {

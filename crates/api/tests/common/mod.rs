@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use ledger_api::proto::ledger_consumers_server::LedgerConsumersServer;
 use ledger_api::proto::ledger_service_server::LedgerServiceServer;
 use ledger_api::proto::ledger_streaming_server::LedgerStreamingServer;
 use ledger_api::{Client, ClientBuilder};
@@ -48,13 +49,15 @@ impl Daemon {
     pub async fn serve_on(mut server: Server, service: Service, address: &str) -> Self {
         let (store, subscriptions) = (service.store.clone(), service.subscriptions.clone());
         let streaming = LedgerStreamingServer::new(service.clone());
+        let consumers = LedgerConsumersServer::new(service.clone());
         let routes = server
             .add_service(LedgerServiceServer::new(service).max_decoding_message_size(MAX_REQUEST_BYTES))
-            .add_service(streaming.max_decoding_message_size(MAX_REQUEST_BYTES));
+            .add_service(streaming.max_decoding_message_size(MAX_REQUEST_BYTES))
+            .add_service(consumers);
         Self::run(routes, store, subscriptions, address).await
     }
 
-    /// A daemon of the original: no streaming service, nothing of what was added.
+    /// A daemon of the original: no services but the first, nothing of what was added.
     pub async fn original() -> Self {
         let store = MemoryStore::new("orders").unwrap();
         let service = Original(Service::new(store.clone()));

@@ -8,13 +8,14 @@ use futures_util::Stream;
 use ledger_api::convert::*;
 use ledger_api::metadata::{check_given, is_exact, store_of};
 use ledger_api::proto::append_session_response::Result as SessionResult;
+use ledger_api::proto::ledger_consumers_server::LedgerConsumers;
 use ledger_api::proto::ledger_service_server::LedgerService;
 use ledger_api::proto::ledger_streaming_server::LedgerStreaming;
 use ledger_api::proto::*;
 use ledger_api::status::{RequestError, request_to_append_error, to_append_error, to_status};
 use ledger_streams::{
-    EntryId, Health, InvalidCursor, MemoryStore, Position, Read, RenameStream, Search, Store, StoreError,
-    Subscribe,
+    CursorStore, EntryId, Filter, FindBySource, Health, InvalidCursor, MemoryStore, Position, Read,
+    RenameStream, Search, Store, StoreError, Subscribe,
 };
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
@@ -232,7 +233,7 @@ impl LedgerStreaming for Service {
         let (messages, pushed) = mpsc::channel(16);
         tokio::spawn(async move {
             while let Ok(Some(event)) = subscription.next().await {
-                for message in subscribe_responses(vec![event], &mut at) {
+                for message in subscribe_responses(vec![event], &Filter::default(), &mut at) {
                     if messages.send(Ok(message)).await.is_err() {
                         return;
                     }
@@ -240,5 +241,28 @@ impl LedgerStreaming for Service {
             }
         });
         Ok(Response::new(Box::pin(ReceiverStream::new(pushed))))
+    }
+}
+
+#[tonic::async_trait]
+impl LedgerConsumers for Service {
+    async fn get_cursor(&self, request: Request<GetCursorRequest>) -> Answer<GetCursorResponse> {
+        self.check(&request)?;
+        let position = self.store.get_cursor(&request.get_ref().name).await.map_err(refused)?;
+        self.answer(GetCursorResponse { position })
+    }
+
+    async fn set_cursor(&self, request: Request<SetCursorRequest>) -> Answer<SetCursorResponse> {
+        self.check(&request)?;
+        let SetCursorRequest { name, position } = request.into_inner();
+        let moved = self.store.set_cursor(&name, &position).await.map_err(refused)?;
+        self.answer(SetCursorResponse { moved })
+    }
+
+    async fn find_by_source(&self, request: Request<FindBySourceRequest>) -> Answer<FindBySourceResponse> {
+        self.check_stream(&request, &request.get_ref().stream)?;
+        let FindBySourceRequest { stream, source_id } = request.into_inner();
+        let id = self.store.find_by_source(&stream, &source_id).await.map_err(refused)?;
+        self.answer(FindBySourceResponse { id: id.map(|id| id.to_string()) })
     }
 }

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use ledger_sqlite::rusqlite::{Connection, params};
 
-use crate::support::payload;
+use crate::common::load::STREAM;
+use crate::common::support::{folder, payload};
 
 /// The schema and settings of a store of ours, taken from one.
 fn schema() -> String {
-    let folder = crate::support::folder();
+    let folder = folder();
     let path = folder.path().join("schema.db");
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
         let store = ledger_sqlite::SqliteStore::open(&path).build().await.unwrap();
@@ -48,7 +49,7 @@ fn write_transaction(connection: &mut Connection, rows: u64) {
         )
         .unwrap();
     for _ in 0..rows {
-        insert.execute(params!["bench", &payload()[..]]).unwrap();
+        insert.execute(params![STREAM, &payload()[..]]).unwrap();
     }
     drop(insert);
     transaction.commit().unwrap();
@@ -114,7 +115,7 @@ pub(crate) fn rows_per_second(path: &Path, duration: Duration) -> f64 {
         .unwrap();
     let (start, mut rows, mut after) = (Instant::now(), 0_u64, 0_i64);
     while start.elapsed() < duration {
-        let read = select.query_map(params!["bench", after], |row| {
+        let read = select.query_map(params![STREAM, after], |row| {
             Ok(Row {
                 id: row.get(0)?,
                 stream: row.get(1)?,

@@ -6,18 +6,18 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::bare;
-use crate::report::Report;
-use crate::support::{folder, payload};
+use crate::common::report::Report;
+use crate::common::support::{folder, from_environment, payload};
 
 /// Bytes of the file in MB, unless the environment says otherwise.
-const MEGABYTES: u64 = 1000;
+const MEGABYTES: usize = 1000;
 
 /// Lines per second and peak memory, beside a bare loop that writes as many rows.
 pub(crate) fn import(report: &mut Report) {
-    let megabytes = std::env::var("LEDGER_BENCH_IMPORT_MB").ok().and_then(|text| text.parse().ok());
+    let megabytes = from_environment("LEDGER_BENCH_IMPORT_MB", MEGABYTES) as u64;
     let folder = folder();
     let file = folder.path().join("entries.jsonl");
-    let lines = write_file(&file, megabytes.unwrap_or(MEGABYTES) * 1_000_000);
+    let lines = write_file(&file, megabytes * 1_000_000);
     let empty = folder.path().join("empty.jsonl");
     std::fs::write(&empty, "").unwrap();
 

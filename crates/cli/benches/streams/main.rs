@@ -12,8 +12,6 @@
 )]
 
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -21,11 +19,12 @@ use ledger_sqlite::SqliteStore;
 use ledger_streams::{Append, Expect, Position, Read, Store, Stream};
 
 mod bare;
+#[path = "../common/mod.rs"]
+mod common;
 mod import;
-mod report;
-mod support;
-use report::Report;
-use support::{folder, payload};
+use common::load::{ROUNDS, SLICE, appends_per_second, fill, median_round, reads_per_second};
+use common::report::Report;
+use common::support::{folder, from_environment, payload, quantile, resident_bytes};
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
@@ -66,49 +65,18 @@ async fn open(path: &Path) -> SqliteStore {
     SqliteStore::open(path).build().await.unwrap()
 }
 
-/// Short slices of ours and of the calibration take turns, so that the machine's moods fall on both; the median of
-/// their ratios is what counts.
-const ROUNDS: usize = 9;
-const SLICE: Duration = Duration::from_millis(500);
-
-/// Rates of both, and the median ratio, as (ours, theirs) with ours = theirs × median ratio.
-fn settle(mut rounds: Vec<(f64, f64)>) -> (f64, f64) {
-    rounds.sort_by(|left, right| (left.0 / left.1).total_cmp(&(right.0 / right.1)));
-    rounds[rounds.len() / 2]
-}
-
 async fn concurrent_callers(report: &mut Report, callers: usize) {
     let folder = folder();
     let mut bare = bare::Appends::new(&folder.path().join("bare.db"), callers);
     let store = open(&folder.path().join("ours.db")).await;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        rounds.push((appends_per_second(&store, callers).await, bare.run(SLICE)));
+        rounds.push((appends_per_second(&store, callers, 1).await, bare.run(SLICE)));
     }
     store.database().close().await;
-    let (ours, theirs) = settle(rounds);
+    let (ours, theirs) = median_round(rounds);
     let name = format!("{callers} concurrent callers, 256-byte entries, synced");
     report.rate(&name, ours, &format!("bare loop, transactions of {callers}"), theirs, 0.6);
-}
-
-async fn appends_per_second(store: &SqliteStore, callers: usize) -> f64 {
-    let appended = Arc::new(AtomicU64::new(0));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..callers)
-        .map(|_| {
-            let (store, appended) = (store.clone(), appended.clone());
-            tokio::spawn(async move {
-                while start.elapsed() < SLICE {
-                    store.append("bench", vec![Append::new(payload())], Expect::Any).await.unwrap();
-                    appended.fetch_add(1, Ordering::Relaxed);
-                }
-            })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap();
-    }
-    appended.load(Ordering::Relaxed) as f64 / start.elapsed().as_secs_f64()
 }
 
 /// One caller who waits for each append.
@@ -125,7 +93,7 @@ async fn one_caller(report: &mut Report, case: &str, batch: usize, calibration: 
         }
         rounds.push((appended as f64 / start.elapsed().as_secs_f64(), bare.run(SLICE)));
     }
-    let (ours, theirs) = settle(rounds);
+    let (ours, theirs) = median_round(rounds);
     report.rate(case, ours, calibration, theirs, bar);
     store.database().close().await;
 }
@@ -137,26 +105,11 @@ async fn pages(report: &mut Report) {
     fill(&store, 200_000).await;
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let (start, mut rows, mut after) = (Instant::now(), 0_u64, 0);
-        while start.elapsed() < SLICE {
-            let page = store.read("bench", &Read::new().after(after).limit(1000)).await.unwrap();
-            rows += page.len() as u64;
-            after = page.next.filter(|_| page.more).unwrap_or(0);
-        }
-        rounds.push((rows as f64 / start.elapsed().as_secs_f64(), bare::rows_per_second(&path, SLICE)));
+        rounds.push((reads_per_second(&store).await, bare::rows_per_second(&path, SLICE)));
     }
-    let (ours, theirs) = settle(rounds);
+    let (ours, theirs) = median_round(rounds);
     report.rate("read, pages of 1,000", ours, "bare query of the same rows", theirs, 0.7);
     store.database().close().await;
-}
-
-async fn fill(store: &SqliteStore, entries: usize) {
-    let mut left = entries;
-    while left > 0 {
-        let batch = left.min(10_000);
-        let entries = (0..batch).map(|_| Append::new(payload())).collect();
-        left -= store.append("bench", entries, Expect::Any).await.unwrap().len();
-    }
 }
 
 async fn subscriber_latency(report: &mut Report) {
@@ -181,15 +134,13 @@ async fn subscriber_latency(report: &mut Report) {
     }
     store.append("bench", vec![Append::new(Bytes::new())], Expect::Any).await.unwrap();
     let received = received.await.unwrap();
-    let mut latencies: Vec<Duration> = received
-        .iter()
-        .zip(&committed)
-        .map(|(received, committed)| received.saturating_duration_since(*committed))
+    let waits = received.iter().zip(&committed);
+    let mut latencies: Vec<f64> = waits
+        .map(|(received, committed)| received.saturating_duration_since(*committed).as_secs_f64() * 1e6)
         .collect();
-    latencies.sort();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e6;
-    report.at_most("commit to subscriber, median (µs)", at(0.5), 1000.0);
-    report.fact("commit to subscriber, p99 (µs)", at(0.99));
+    latencies.sort_by(f64::total_cmp);
+    report.at_most("commit to subscriber, median (µs)", quantile(&latencies, 0.5), 1000.0);
+    report.fact("commit to subscriber, p99 (µs)", quantile(&latencies, 0.99));
     store.database().close().await;
 }
 
@@ -203,15 +154,15 @@ async fn handles(report: &mut Report) {
         for stream in &streams {
             stream.read(Read::new().limit(1)).await.unwrap();
         }
-        support::resident_bytes()
+        resident_bytes("self")
     };
     use_all().await;
-    let before = support::resident_bytes();
+    let before = resident_bytes("self");
     let held = use_all().await;
     for _ in 0..5 {
         use_all().await;
     }
-    let after = support::resident_bytes();
+    let after = resident_bytes("self");
     report.fact("memory per open stream (bytes)", held.saturating_sub(before) as f64 / STREAMS as f64);
     report.fact("size of a stream handle itself (bytes)", size_of::<Stream<String, &SqliteStore>>() as f64);
     report.at_most(
@@ -223,8 +174,7 @@ async fn handles(report: &mut Report) {
 }
 
 async fn growth(report: &mut Report) {
-    let large: usize =
-        std::env::var("LEDGER_BENCH_ENTRIES").ok().and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
+    let large = from_environment("LEDGER_BENCH_ENTRIES", 10_000_000);
     let folder = folder();
     let store = open(&folder.path().join("growth.db")).await;
     fill(&store, 10_000).await;

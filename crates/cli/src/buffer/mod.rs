@@ -19,6 +19,7 @@ use ledger_buffer::{Callback, FileInfo, LedgerConfig, LedgerOptions, LedgerReade
 pub(crate) use self::error::BufferError;
 use crate::console::Console;
 use crate::errors::Failure;
+use crate::settings::Settings;
 
 /// Size of file over which `append` begins the next one, as in the request's example.
 const DEFAULT_MAX_FILE_SIZE: usize = 475_000;
@@ -147,14 +148,18 @@ fn print_records(reader: &mut LedgerReader, console: &mut Console<'_>) -> Result
 ///
 /// # Errors
 /// [`Failure`].
-pub(crate) fn dispatch(command: BufferCommand, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(crate) fn dispatch(
+    command: BufferCommand,
+    settings: &Settings,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
     match command {
         BufferCommand::Append(args) => append::run(&args, console),
         BufferCommand::Ls(args) => ls::run(&args, console),
         BufferCommand::Cat(args) => cat::run(&args, console),
         BufferCommand::Verify(args) => verify::run(&args, console),
         BufferCommand::Salvage(args) => salvage::run(&args, console),
-        BufferCommand::Send(args) => send::run(&args, console),
+        BufferCommand::Send(args) => send::run(&args, settings, console),
         BufferCommand::Stat(args) => stat::run(&args, console),
         BufferCommand::Reset(args) => reset::run(&args, console),
     }

@@ -11,8 +11,7 @@ use ledger_streams::limits::{MAX_PAYLOAD_BYTES, check_limit};
 use ledger_streams::{Append, EntryId, Expect, Store, StoreError};
 use serde::de::IgnoredAny;
 
-use super::{StoreCommand, StreamArg};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::pairs;
@@ -28,8 +27,6 @@ pub(crate) struct AppendArgs {
     /// The payload; - reads it from standard input, without a line end at its end
     #[arg(value_name = "PAYLOAD")]
     payload: Option<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
     #[command(flatten)]
     target: StreamArg,
     /// Store the payload as the JSON that it is, byte for byte, and not as text
@@ -97,7 +94,7 @@ enum Expected {
 /// # Errors
 /// [`Failure`] if they make no sense or the input cannot be had.
 pub(crate) fn prepare(args: AppendArgs) -> Result<Job, Failure> {
-    let stream = args.target.name()?.to_owned();
+    let stream = args.target.stream.clone();
     let like = args.entry_without_payload()?;
     let expect = match args.expect_last {
         _ if args.expect_empty => Expected::Empty,
@@ -110,7 +107,10 @@ pub(crate) fn prepare(args: AppendArgs) -> Result<Job, Failure> {
             let text = "--print-ids, --skip-lines and --skip-bad are for --input";
             return Err(Failure::Arguments(text.to_owned()));
         }
-        None => What::Entry(Append { payload: payload(args.extra.only(&args.payload)?, args.json)?, ..like }),
+        None => What::Entry(Append {
+            payload: payload(args.target.store.extra.only(&args.payload)?, args.json)?,
+            ..like
+        }),
         Some(_) if args.payload.is_some() => {
             return Err(Failure::Arguments("PAYLOAD and --input exclude each other".to_owned()));
         }
@@ -203,8 +203,8 @@ impl Input for PayloadLines {
 impl StoreCommand for Job {
     const PURPOSE: Purpose = Purpose::Create;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     /// Appends, and prints ids or how many entries there were.
@@ -220,7 +220,7 @@ impl StoreCommand for Job {
         };
         match self.what {
             What::Entry(entry) => {
-                let appended = store.append(self.target.name()?, vec![entry], expect).await?;
+                let appended = store.append(&self.target.stream, vec![entry], expect).await?;
                 Ok(print_ids(&appended.ids, console)?)
             }
             What::Lines { file, lines, print_ids: true } => {

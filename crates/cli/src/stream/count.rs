@@ -4,8 +4,7 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::Store;
 
-use super::{StoreCommand, StreamArg};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -15,8 +14,6 @@ use crate::open::Purpose;
 pub(crate) struct CountArgs {
     #[command(flatten)]
     target: StreamArg,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 /// Arguments of `stat`.
@@ -24,23 +21,13 @@ pub(crate) struct CountArgs {
 pub(crate) struct StatArgs {
     #[command(flatten)]
     target: StreamArg,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl StoreCommand for CountArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        self.target.name().map(drop)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     /// Prints the number of entries.
@@ -49,7 +36,7 @@ impl StoreCommand for CountArgs {
         store: &S,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let count = store.count(self.target.name()?).await?;
+        let count = store.count(&self.target.stream).await?;
         Ok(writeln!(console.out, "{count}")?)
     }
 }
@@ -57,16 +44,8 @@ impl StoreCommand for CountArgs {
 impl StoreCommand for StatArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        self.target.name().map(drop)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     /// Prints name, number of entries and, if there are any, the first and the last id.
@@ -75,7 +54,7 @@ impl StoreCommand for StatArgs {
         store: &S,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let stat = store.stat(self.target.name()?).await?;
+        let stat = store.stat(&self.target.stream).await?;
         writeln!(console.out, "Stream:  {}\nCount:   {}", stat.stream, stat.count)?;
         if let (Some(first), Some(last)) = (stat.first_id, stat.last_id) {
             writeln!(console.out, "FirstID: {first}\nLastID:  {last}")?;

@@ -11,8 +11,8 @@ use ledger_streams::{EntryId, Page, Read, Store};
 use tempfile::TempPath;
 
 use super::list::each_name;
-use super::{StoreCommand, StreamArg};
-use crate::args::{ExtraArgs, number};
+use super::{StoreCommand, StreamArg, Target};
+use crate::args::number;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -45,24 +45,17 @@ pub(crate) struct ExportArgs {
     desc: bool,
     #[command(flatten)]
     filter: FilterArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl StoreCommand for ExportArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.filter.filter(Timestamp::now())?;
-        self.target.name().map(drop)
+        self.filter.filter(Timestamp::now()).map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -94,7 +87,7 @@ async fn write_out<S: Store<Payload = Bytes> + ?Sized>(
         })
         .await?;
     } else {
-        export_stream(store, args.target.name()?, read, left, &mut output, console).await?;
+        export_stream(store, &args.target.stream, read, left, &mut output, console).await?;
     }
     output.complete(console)
 }

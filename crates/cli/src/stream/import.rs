@@ -6,8 +6,8 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::{Expect, Store};
 
-use super::{StoreArg, StoreCommand};
-use crate::args::{ExtraArgs, not_empty};
+use super::{StoreArg, StoreCommand, Target};
+use crate::args::not_empty;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::jsonl::Exported;
@@ -21,8 +21,6 @@ pub(crate) struct ImportArgs {
     /// The file; - for standard input
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
-    #[command(flatten)]
-    extra: ExtraArgs,
     #[command(flatten)]
     store: StoreArg,
     /// Stream that all entries go to; those that the file names if none is given
@@ -45,7 +43,7 @@ pub(crate) struct Job {
 /// # Errors
 /// [`Failure`] if they make no sense or the file cannot be had.
 pub(crate) fn prepare(args: ImportArgs) -> Result<Job, Failure> {
-    let path = args.extra.only(&args.file)?;
+    let path = args.store.extra.only(&args.file)?;
     if let Some(stream) = &args.stream {
         not_empty("stream", stream)?;
     }
@@ -56,8 +54,8 @@ pub(crate) fn prepare(args: ImportArgs) -> Result<Job, Failure> {
 impl StoreCommand for Job {
     const PURPOSE: Purpose = Purpose::Create;
 
-    fn store(&self) -> &str {
-        &self.store.name
+    fn target(&self) -> Target<'_> {
+        (&self.store).into()
     }
 
     /// Imports, and prints how many entries there were.

@@ -5,8 +5,8 @@ use clap::Args;
 use ledger_streams::Store;
 use ledger_streams::limits::DEFAULT_PAGE_ENTRIES;
 
-use super::{StoreArg, StoreCommand};
-use crate::args::{ExtraArgs, page_limit};
+use super::{StoreArg, StoreCommand, Target};
+use crate::args::page_limit;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -28,19 +28,13 @@ pub(crate) struct ListArgs {
     /// Print every name, however many
     #[arg(long, conflicts_with = "limit")]
     all: bool,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl StoreCommand for ListArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.store).into()
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(

@@ -17,7 +17,6 @@ use clap::{Args, Subcommand};
 use ledger_streams::{DEFAULT_STORE_NAME, Store};
 
 use crate::args::{ExtraArgs, not_empty};
-use crate::connect::Connection;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -27,8 +26,6 @@ use crate::open::Purpose;
 pub(crate) struct StreamArgs {
     #[command(subcommand)]
     pub(crate) command: Option<StreamCommand>,
-    #[command(flatten)]
-    pub(crate) connection: Connection,
 }
 
 /// The commands of the group.
@@ -75,6 +72,8 @@ pub(crate) struct StoreArg {
     /// Store (table) to work on
     #[arg(short = 's', long = "store", value_name = "NAME", default_value = DEFAULT_STORE_NAME)]
     name: String,
+    #[command(flatten)]
+    extra: ExtraArgs,
 }
 
 /// Which stream of which store.
@@ -94,13 +93,29 @@ impl StoreArg {
     }
 }
 
-impl StreamArg {
-    /// The name of the stream.
-    ///
-    /// # Errors
-    /// [`Failure::Arguments`] if it is empty.
-    fn name(&self) -> Result<&str, Failure> {
-        not_empty("stream", &self.stream)
+/// What a command is for.
+pub(crate) struct Target<'a> {
+    store: &'a StoreArg,
+    /// Absent for commands on a store as a whole.
+    stream: Option<&'a str>,
+}
+
+impl Target<'_> {
+    /// Name of the store.
+    pub(crate) fn store(&self) -> &str {
+        self.store.name()
+    }
+}
+
+impl<'a> From<&'a StoreArg> for Target<'a> {
+    fn from(store: &'a StoreArg) -> Self {
+        Self { store, stream: None }
+    }
+}
+
+impl<'a> From<&'a StreamArg> for Target<'a> {
+    fn from(StreamArg { store, stream }: &'a StreamArg) -> Self {
+        Self { store, stream: Some(stream) }
     }
 }
 
@@ -122,15 +137,10 @@ pub(crate) trait StoreCommand: Sized {
     /// What it does with the store.
     const PURPOSE: Purpose;
 
-    /// Name of the store.
-    fn store(&self) -> &str;
+    /// What it is for.
+    fn target(&self) -> Target<'_>;
 
-    /// Arguments without effect.
-    fn extra(&self) -> Option<&ExtraArgs> {
-        None
-    }
-
-    /// Checks what can be checked before a store is opened, and perhaps made.
+    /// Checks what else can be checked before a store is opened, and perhaps made.
     ///
     /// # Errors
     /// [`Failure`] if the arguments make no sense.
@@ -189,10 +199,10 @@ async fn checked<C: StoreCommand>(
     stores: &impl Stores,
     console: &mut Console<'_>,
 ) -> Result<(), Failure> {
-    if let Some(extra) = command.extra() {
-        extra.warn(console);
-    }
+    let Target { store, stream } = command.target();
+    stream.map_or(Ok(""), |stream| not_empty("stream", stream))?;
     command.check()?;
+    store.extra.warn(console);
     stores.run(command, console).await
 }
 

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::{AnnotationChanges, EntryId, Store, StoreError};
 
-use super::{StoreCommand, StreamArg, required};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target, required};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::pairs;
@@ -22,8 +21,6 @@ pub(crate) struct TagArgs {
     /// A tag that the entry shall have; repeatable. None at all clears its tags
     #[arg(short, long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 /// Arguments of `annotate`.
@@ -37,8 +34,6 @@ pub(crate) struct AnnotateArgs {
     /// An annotation to set, or with nothing behind the = to delete; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl TagArgs {
@@ -70,17 +65,12 @@ impl AnnotateArgs {
 impl StoreCommand for TagArgs {
     const PURPOSE: Purpose = Purpose::Change;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.id()?;
-        self.target.name().map(drop)
+        self.id().map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -89,7 +79,7 @@ impl StoreCommand for TagArgs {
         _: &mut Console<'_>,
     ) -> Result<(), Failure> {
         let id = S::Id::parse(self.id()?)?;
-        let done = store.set_tags(self.target.name()?, &id, self.tags.clone()).await;
+        let done = store.set_tags(&self.target.stream, &id, self.tags.clone()).await;
         done.map_err(|error| or_append_only("SetTags", error))
     }
 }
@@ -97,18 +87,13 @@ impl StoreCommand for TagArgs {
 impl StoreCommand for AnnotateArgs {
     const PURPOSE: Purpose = Purpose::Change;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
         self.id()?;
-        self.changes()?;
-        self.target.name().map(drop)
+        self.changes().map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -117,7 +102,7 @@ impl StoreCommand for AnnotateArgs {
         _: &mut Console<'_>,
     ) -> Result<(), Failure> {
         let id = S::Id::parse(self.id()?)?;
-        let done = store.set_annotations(self.target.name()?, &id, self.changes()?).await;
+        let done = store.set_annotations(&self.target.stream, &id, self.changes()?).await;
         done.map_err(|error| or_append_only("SetAnnotations", error))
     }
 }

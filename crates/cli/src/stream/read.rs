@@ -5,8 +5,7 @@ use clap::Args;
 use jiff::Timestamp;
 use ledger_streams::Store;
 
-use super::{StoreCommand, StreamArg};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -25,24 +24,17 @@ pub(crate) struct ReadArgs {
     pages: PageArgs,
     #[command(flatten)]
     filter: FilterArgs,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl StoreCommand for ReadArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.filter.filter(Timestamp::now())?;
-        self.target.name().map(drop)
+        self.filter.filter(Timestamp::now()).map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -50,7 +42,7 @@ impl StoreCommand for ReadArgs {
         store: &S,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let source = Source::Stream(self.target.name()?);
+        let source = Source::Stream(&self.target.stream);
         let read = self.pages.read(self.filter.filter(Timestamp::now())?)?;
         each_page(store, source, read, self.pages.limit(), |page| print_page(console, self.form, page)).await
     }

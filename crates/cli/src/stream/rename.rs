@@ -4,8 +4,7 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::{NotSupported, Store};
 
-use super::{StoreCommand, StreamArg, required};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target, required};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -19,8 +18,6 @@ pub(crate) struct RenameArgs {
     /// The new name (required)
     #[arg(long, value_name = "NAME")]
     to: Option<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl RenameArgs {
@@ -33,17 +30,12 @@ impl RenameArgs {
 impl StoreCommand for RenameArgs {
     const PURPOSE: Purpose = Purpose::Change;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.to()?;
-        self.target.name().map(drop)
+        self.to().map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -51,7 +43,7 @@ impl StoreCommand for RenameArgs {
         store: &S,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let (from, to) = (self.target.name()?, self.to()?);
+        let (from, to) = (&self.target.stream, self.to()?);
         match store.capabilities().rename {
             Some(rename) => rename.rename_stream(from, to).await?,
             None => return Err(NotSupported { operation: "rename", store: store.name().to_owned() }.into()),

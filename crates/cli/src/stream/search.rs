@@ -5,8 +5,8 @@ use clap::Args;
 use jiff::Timestamp;
 use ledger_streams::Store;
 
-use super::{StoreArg, StoreCommand};
-use crate::args::{ExtraArgs, not_empty};
+use super::{StoreArg, StoreCommand, Target};
+use crate::args::not_empty;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::filter::FilterArgs;
@@ -22,8 +22,6 @@ pub(crate) struct SearchArgs {
     #[arg(value_name = "QUERY")]
     query: Option<String>,
     #[command(flatten)]
-    extra: ExtraArgs,
-    #[command(flatten)]
     store: StoreArg,
     /// Stream to search; all streams of the store if none is given
     #[arg(short = 'S', long, value_name = "NAME", default_value = "", hide_default_value = true)]
@@ -38,15 +36,15 @@ pub(crate) struct SearchArgs {
 
 impl SearchArgs {
     fn query(&self) -> Result<&str, Failure> {
-        not_empty("query", self.extra.only(&self.query)?)
+        not_empty("query", self.store.extra.only(&self.query)?)
     }
 }
 
 impl StoreCommand for SearchArgs {
     const PURPOSE: Purpose = Purpose::Read;
 
-    fn store(&self) -> &str {
-        &self.store.name
+    fn target(&self) -> Target<'_> {
+        (&self.store).into()
     }
 
     fn check(&self) -> Result<(), Failure> {

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::{EntryId, Event, NotSupported, Position, Store, StoreError, Subscription};
 
-use super::{StoreCommand, StreamArg};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -30,23 +29,13 @@ pub(crate) struct TailArgs {
     /// Has no effect: every entry is printed (the original printed at most this many at an interval)
     #[arg(long, hide = true)]
     limit: Option<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl StoreCommand for TailArgs {
     const PURPOSE: Purpose = Purpose::Follow;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
-    }
-
-    fn check(&self) -> Result<(), Failure> {
-        self.target.name().map(drop)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -62,7 +51,7 @@ impl StoreCommand for TailArgs {
         let Some(subscribe) = store.capabilities().subscribe else {
             return Err(NotSupported { operation: "subscribe", store: store.name().to_owned() }.into());
         };
-        let mut subscription = subscribe.subscribe(self.target.name()?, position).await?;
+        let mut subscription = subscribe.subscribe(&self.target.stream, position).await?;
         let mut interrupt = pin!(tokio::signal::ctrl_c());
         loop {
             let event = tokio::select! {

@@ -4,8 +4,7 @@ use bytes::Bytes;
 use clap::Args;
 use ledger_streams::{EntryId, Store};
 
-use super::{StoreCommand, StreamArg, required};
-use crate::args::ExtraArgs;
+use super::{StoreCommand, StreamArg, Target, required};
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::open::Purpose;
@@ -18,8 +17,6 @@ pub(crate) struct TrimArgs {
     /// Delete the entries up to this id, itself included (required)
     #[arg(long, value_name = "ID")]
     before: Option<String>,
-    #[command(flatten)]
-    extra: ExtraArgs,
 }
 
 impl TrimArgs {
@@ -32,17 +29,12 @@ impl TrimArgs {
 impl StoreCommand for TrimArgs {
     const PURPOSE: Purpose = Purpose::Change;
 
-    fn store(&self) -> &str {
-        &self.target.store.name
-    }
-
-    fn extra(&self) -> Option<&ExtraArgs> {
-        Some(&self.extra)
+    fn target(&self) -> Target<'_> {
+        (&self.target).into()
     }
 
     fn check(&self) -> Result<(), Failure> {
-        self.before()?;
-        self.target.name().map(drop)
+        self.before().map(drop)
     }
 
     async fn run<S: Store<Payload = Bytes> + ?Sized>(
@@ -50,7 +42,7 @@ impl StoreCommand for TrimArgs {
         store: &S,
         console: &mut Console<'_>,
     ) -> Result<(), Failure> {
-        let trimmed = store.trim(self.target.name()?, &S::Id::parse(self.before()?)?).await?;
+        let trimmed = store.trim(&self.target.stream, &S::Id::parse(self.before()?)?).await?;
         Ok(writeln!(console.out, "trimmed {trimmed} entries")?)
     }
 }

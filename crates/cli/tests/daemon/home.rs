@@ -1,21 +1,16 @@
 //! A home folder for a daemon.
 
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::common::Run;
+
 /// A home folder; the daemon that runs in it is stopped when it is dropped.
 pub(crate) struct Home {
     folder: TempDir,
-}
-
-/// What a run of the binary left behind.
-#[derive(Debug)]
-pub(crate) struct Run {
-    pub(crate) code: Option<i32>,
-    pub(crate) out: String,
-    pub(crate) err: String,
 }
 
 impl Home {
@@ -26,6 +21,17 @@ impl Home {
         home
     }
 
+    /// A home in another folder than that for temporary files.
+    pub(crate) fn on(folder: &Path) -> Self {
+        let home = Self { folder: tempfile::tempdir_in(folder).unwrap() };
+        home.configure("");
+        home
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn empty() -> Self {
         Self { folder: tempfile::tempdir().unwrap() }
     }
@@ -33,6 +39,8 @@ impl Home {
     pub(crate) fn configure(&self, yaml: &str) {
         std::fs::create_dir_all(self.path("")).unwrap();
         std::fs::write(self.path("config.yaml"), format!("listen: 127.0.0.1:0\n{yaml}")).unwrap();
+        // It may hold a key.
+        std::fs::set_permissions(self.path("config.yaml"), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     /// A path in the configuration folder.
@@ -82,11 +90,44 @@ impl Drop for Home {
     }
 }
 
-pub(crate) fn finished(command: &mut Command) -> Run {
-    let output = command.output().unwrap();
-    Run {
-        code: output.status.code(),
-        out: String::from_utf8(output.stdout).unwrap(),
-        err: String::from_utf8(output.stderr).unwrap(),
+/// A daemon that commands on streams talk to.
+pub(crate) struct Wire {
+    pub(crate) home: Home,
+    pub(crate) address: String,
+}
+
+impl Wire {
+    pub(crate) fn start() -> Self {
+        let home = Home::new();
+        home.start();
+        Self { address: home.address(), home }
     }
+
+    pub(crate) fn with_address<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
+        [&["stream"], arguments, &["--addr", &self.address]].concat()
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Run {
+        self.home.run(&self.with_address(arguments))
+    }
+
+    /// Runs what must succeed without a remark; answers standard output.
+    #[track_caller]
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!((run.code, run.err.as_str()), (Some(0), ""), "{arguments:?}");
+        run.out
+    }
+
+    /// Runs what must fail without printing results; answers standard error.
+    #[track_caller]
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let run = self.run(arguments);
+        assert_eq!((run.code, run.out.as_str()), (Some(1), ""), "{arguments:?}: {}", run.err);
+        run.err
+    }
+}
+
+pub(crate) fn finished(command: &mut Command) -> Run {
+    Run::of(command.output().unwrap())
 }

@@ -1,8 +1,13 @@
 //! `ledger start`, `stop`, `status`, `restart`, `config`, `key`: the real binary, in a home of its own.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod control;
+mod faults;
 mod home;
 mod kill;
+mod recovery;
 mod settings;
 mod wire;
+mod words;

@@ -1,5 +1,9 @@
 //! `config` and `key`.
 
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+
 use crate::home::Home;
 
 #[test]
@@ -54,4 +58,49 @@ fn a_running_daemon_is_told_of_new_keys() {
     );
     home.ok(&["stop"]);
     assert!(home.content("ledger.log").contains("keys reloaded"), "signals are served in order");
+}
+
+#[test]
+fn a_file_with_a_key_that_others_can_reach_is_refused_with_the_way_out() {
+    let home = Home::new();
+    home.configure("api_key: s3cret");
+    let path = home.path("config.yaml").display().to_string();
+    for mode in [0o644, 0o640, 0o620, 0o602] {
+        std::fs::set_permissions(home.path("config.yaml"), PermissionsExt::from_mode(mode)).unwrap();
+        for arguments in [&["start"][..], &["config", "check"], &["stream", "list"]] {
+            let run = home.run(arguments);
+            assert_eq!(run.code, Some(1), "{mode:o} {arguments:?}: {run:?}");
+            let way_out = if mode & 0o002 == 0 { "chmod 600" } else { "chmod o-w" };
+            assert!(run.err.contains(&format!("{way_out} {path}")), "{mode:o} {arguments:?}: {run:?}");
+            assert!(!run.err.contains("s3cret"), "{run:?}");
+        }
+    }
+    std::fs::set_permissions(home.path("config.yaml"), PermissionsExt::from_mode(0o600)).unwrap();
+    home.start();
+    // Without a key there is no secret in it.
+    home.ok(&["stop"]);
+    home.configure("");
+    std::fs::set_permissions(home.path("config.yaml"), PermissionsExt::from_mode(0o664)).unwrap();
+    home.start();
+}
+
+#[test]
+fn a_key_on_the_command_line_of_a_daemon_does_not_stay_in_the_list_of_processes() {
+    let home = Home::new();
+    let mut daemon = home
+        .command(&["start", "--foreground", "--api-key", "s3cret"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(daemon.stderr.take().unwrap()).lines().map(Result::unwrap);
+    assert!(log.any(|line| line.contains("ledger daemon listening")));
+    let arguments = std::fs::read(format!("/proc/{}/cmdline", daemon.id())).unwrap();
+    let arguments = String::from_utf8(arguments).unwrap();
+    assert!(arguments.contains("--foreground") && !arguments.contains("s3cret"), "{arguments}");
+    let address = home.address();
+    let count = |key: &[&str]| home.run(&[&["stream", "count", "--addr", &address], key].concat());
+    assert_eq!(count(&[]).code, Some(1));
+    assert_eq!(count(&["--api-key", "s3cret"]).out, "0\n");
+    home.ok(&["stop"]);
+    assert_eq!(daemon.wait().unwrap().code(), Some(0));
 }

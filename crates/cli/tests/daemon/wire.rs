@@ -3,35 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
-use crate::home::Home;
-
-/// A daemon, and the address that it says it has.
-struct Wire {
-    home: Home,
-    address: String,
-}
-
-impl Wire {
-    fn start() -> Self {
-        let home = Home::new();
-        home.ok(&["start"]);
-        let address = address(&home);
-        Self { home, address }
-    }
-
-    fn with_address<'a>(&'a self, arguments: &[&'a str]) -> Vec<&'a str> {
-        [&["stream"], arguments, &["--addr", &self.address]].concat()
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        self.home.ok(&self.with_address(arguments))
-    }
-}
-
-fn address(home: &Home) -> String {
-    let status = home.ok(&["status"]);
-    status.split_once("addr ").unwrap().1.trim_end().trim_end_matches(')').to_owned()
-}
+use crate::home::{Home, Wire};
 
 #[test]
 fn streams_of_a_daemon_are_used_as_those_of_a_file() {
@@ -102,7 +74,7 @@ fn a_key_opens_the_daemon() {
     let home = Home::new();
     let key = home.ok(&["key", "create", "app"]).trim().to_owned();
     home.ok(&["start"]);
-    let wire = Wire { address: address(&home), home };
+    let wire = Wire { address: home.address(), home };
     let refused = wire.home.run(&wire.with_address(&["append", "x"]));
     assert_eq!(refused.code, Some(1));
     assert_eq!(wire.ok(&["append", "x", "--api-key", &key]), "1\n");

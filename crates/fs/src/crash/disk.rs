@@ -71,6 +71,18 @@ impl Pending {
             _ => false,
         }
     }
+
+    /// Whether this change cannot be seen without `older`: they concern the same name, or `older` made the folder in which
+    /// this happens. (A name may be safe in a folder that is not; it is lost with it.)
+    pub(super) fn rests_on(&self, older: &Self) -> bool {
+        let made_folder = match (&self.change, &older.change) {
+            (Change::Entries(mine), Change::Entries(theirs)) => {
+                mine.iter().any(|slot| theirs.iter().any(|other| other.now == Some(slot.dir)))
+            }
+            _ => false,
+        };
+        made_folder || self.needs(older)
+    }
 }
 
 impl Disk {

@@ -76,7 +76,7 @@ impl Scene {
         let questions: Vec<Pending> = disk.open_questions().into_iter().cloned().collect();
         let needs = questions.iter().enumerate().map(|(newer, question)| {
             let older = questions.iter().take(newer).enumerate();
-            older.filter(|(_, older)| question.needs(older)).map(|(older, _)| older).collect()
+            older.filter(|(_, older)| question.rests_on(older)).map(|(older, _)| older).collect()
         });
         Self { needs: needs.collect(), base: disk.base, questions }
     }

@@ -19,13 +19,18 @@ pub(super) fn read(path: &Path, may_be_missing: bool) -> Result<Option<Value>, C
         Err(error) if error.kind() == ErrorKind::NotFound && may_be_missing => return Ok(None),
         file => file.map_err(failed)?,
     };
-    if file.metadata().map_err(failed)?.mode() & 0o002 != 0 {
+    let mode = file.metadata().map_err(failed)?.mode();
+    if mode & 0o002 != 0 {
         return Err(ConfigError::WritableByOthers { path: path.to_owned() });
     }
     let mut text = String::new();
     file.take(MAX_BYTES).read_to_string(&mut text).map_err(failed)?;
     let parsed: Option<Value> = serde_saphyr::from_str(&text)
         .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })?;
+    let holds_key = |values: &Value| values.get("api_key").is_some_and(|key| !key.is_null() && key != "");
+    if mode & 0o077 != 0 && parsed.as_ref().is_some_and(holds_key) {
+        return Err(ConfigError::KeyInReach { path: path.to_owned() });
+    }
     Ok(parsed.filter(|values| !values.is_null()))
 }
 

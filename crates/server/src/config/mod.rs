@@ -22,6 +22,8 @@ pub use settings::{SETTINGS, Setting};
 pub struct Config {
     /// Address of the gRPC service, host and port.
     pub listen: String,
+    /// Address of the HTTP gateway, host and port; `None` if there is none.
+    pub http_listen: Option<String>,
     /// Log file; standard error if `None`.
     pub log_file: Option<PathBuf>,
     /// The one key of the simple form; `None` if there is none. Kept out of [`Debug`].
@@ -34,6 +36,10 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// Largest message that the daemon accepts, and size at which it cuts pages, in bytes.
     pub max_message_bytes: usize,
+    /// Most connections at the same time.
+    pub max_connections: usize,
+    /// Most requests of one client under way: of one key, or of one connection without a key.
+    pub max_requests_per_client: usize,
     /// Listen on other addresses than loopback although nobody has to prove who they are.
     pub allow_insecure: bool,
     /// Certificate chain of the gRPC service (PEM).
@@ -42,6 +48,8 @@ pub struct Config {
     pub tls_key: Option<PathBuf>,
     /// Authority that client certificates must come from (PEM); makes them compulsory.
     pub tls_ca: Option<PathBuf>,
+    /// Whether the HTTP gateway uses them too.
+    pub tls_http: bool,
     /// The database file.
     pub sqlite_path: PathBuf,
 }
@@ -51,26 +59,43 @@ impl Config {
     pub fn defaults(folder: &Path) -> Self {
         Self {
             listen: "localhost:50051".to_owned(),
+            http_listen: None,
             log_file: None,
             api_key: None,
             allowed_stores: Vec::new(),
             start_timeout: Duration::from_secs(5),
             shutdown_timeout: Duration::from_secs(10),
             max_message_bytes: 4 << 20,
+            max_connections: 4096,
+            max_requests_per_client: 1024,
             allow_insecure: false,
             tls_cert: None,
             tls_key: None,
             tls_ca: None,
+            tls_http: true,
             sqlite_path: folder.join("ledger.db"),
         }
     }
 
-    /// Whether it is for this machine only, as far as can be told without asking the network.
-    pub fn listens_on_loopback(&self) -> bool {
-        settings::host_and_port(&self.listen).is_ok_and(|(host, _)| {
-            host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
-        })
+    /// The addresses that it listens on, and the keys that set them.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let http = self.http_listen.as_deref().map(|address| ("http_listen", address));
+        std::iter::once(("listen", self.listen.as_str())).chain(http)
     }
+}
+
+impl Config {
+    /// Whether the listener of this key of the configuration speaks TLS.
+    pub(crate) fn encrypts(&self, key: &str) -> bool {
+        self.tls_cert.is_some() && (key != "http_listen" || self.tls_http)
+    }
+}
+
+/// Whether an address is for this machine only, as far as can be told without asking the network.
+pub(crate) fn is_loopback(address: &str) -> bool {
+    settings::host_and_port(address).is_ok_and(|(host, _)| {
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    })
 }
 
 impl fmt::Debug for Config {
@@ -136,6 +161,16 @@ pub enum ConfigError {
         path.display()
     )]
     WritableByOthers {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file holds a key that others may read or replace.
+    #[error(
+        "ledger: config {} holds api_key, and other users of this machine can read or replace it; keep it to yourself: \
+         chmod 600 {0}",
+        path.display()
+    )]
+    KeyInReach {
         /// The file.
         path: PathBuf,
     },
@@ -322,17 +357,20 @@ impl Loaded {
     /// [`ConfigError::Invalid`], which names the ways out.
     pub fn check_exposure(&self, has_named_keys: bool) -> Result<(), ConfigError> {
         let config = &self.config;
-        let is_guarded = config.api_key.is_some() || has_named_keys || config.tls_ca.is_some();
-        if is_guarded || config.allow_insecure || config.listens_on_loopback() {
-            return Ok(());
+        for (key, address) in config.addresses() {
+            let asks_for_certificates = config.tls_ca.is_some() && config.encrypts(key);
+            let is_guarded = config.api_key.is_some() || has_named_keys || asks_for_certificates;
+            if is_guarded || config.allow_insecure || is_loopback(address) {
+                continue;
+            }
+            let reason = format!(
+                "{key} address {address:?} can be reached from other machines, and nobody would have to prove who they \
+                 are: make a key with `ledger key create`, or ask for client certificates with tls.ca, or listen on \
+                 localhost; allow_insecure: true forces it"
+            );
+            return Err(ConfigError::Invalid { key, origin: self.origin(key), reason });
         }
-        let reason = format!(
-            "listen address {:?} can be reached from other machines, and nobody would have to prove who they are: make a \
-             key with `ledger key create`, or ask for client certificates with tls.ca, or listen on localhost; \
-             allow_insecure: true forces it",
-            config.listen
-        );
-        Err(ConfigError::Invalid { key: "listen", origin: self.origin("listen"), reason })
+        Ok(())
     }
 }
 

@@ -70,12 +70,16 @@ pub const SETTINGS: &[Setting] = &[
     )),
     setting(
         "http_listen",
-        &["Address of the HTTP gateway. This version has none: leave it empty."],
-        |_, value| match text(value)?.as_str() {
-            "" => Ok(()),
-            _ => Err("this version has no HTTP gateway; remove http_listen".to_owned()),
+        &[
+            "Address of the HTTP gateway: the same calls as JSON, described at /openapi.json, and probes for",
+            "orchestrators at /healthz and /readyz. The rule for `listen` holds here too. Empty means none.",
+        ],
+        |config, value| {
+            let is_set = !text(value)?.is_empty();
+            config.http_listen = is_set.then(|| address("http_listen", value)).transpose()?;
+            Ok(())
         },
-        |_| json!(""),
+        |config| json!(config.http_listen.clone().unwrap_or_default()),
     ),
     setting(
         "log_file",
@@ -153,8 +157,29 @@ pub const SETTINGS: &[Setting] = &[
         |config| json!(config.max_message_bytes),
     ),
     setting(
+        "max_connections",
+        &["Most connections at the same time. One machine gets at most half of them, this one excepted."],
+        |config, value| {
+            config.max_connections = count(value)?;
+            Ok(())
+        },
+        |config| json!(config.max_connections),
+    ),
+    setting(
+        "max_requests_per_client",
+        &[
+            "Most requests of one client under way; more are refused. A client is a key, or a connection if there are no",
+            "keys. Subscriptions and append sessions, which stay open, are counted for themselves.",
+        ],
+        |config, value| {
+            config.max_requests_per_client = count(value)?;
+            Ok(())
+        },
+        |config| json!(config.max_requests_per_client),
+    ),
+    setting(
         "tls.cert",
-        &["Certificate chain (PEM) of the gRPC service; needs tls.key."],
+        &["Certificate chain (PEM); needs tls.key. The files may be replaced while the daemon runs."],
         |config, value| {
             config.tls_cert = path(value)?;
             Ok(())
@@ -178,6 +203,15 @@ pub const SETTINGS: &[Setting] = &[
             Ok(())
         },
         |config| json!(config.tls_ca.clone().unwrap_or_default()),
+    ),
+    setting(
+        "tls.http",
+        &["Whether the HTTP gateway uses them too. Without TLS it speaks as that of the original does."],
+        |config, value| {
+            config.tls_http = boolean(value)?;
+            Ok(())
+        },
+        |config| json!(config.tls_http),
     ),
     live(setting(
         "db.type",
@@ -272,14 +306,21 @@ fn boolean(value: &Value) -> Result<bool, String> {
 }
 
 fn bytes(value: &Value) -> Result<usize, String> {
-    const RANGE: std::ops::RangeInclusive<usize> = 65_536..=268_435_456;
+    within(value, 65_536..=268_435_456, "bytes")
+}
+
+fn count(value: &Value) -> Result<usize, String> {
+    within(value, 1..=1_000_000, "requests or connections")
+}
+
+fn within(value: &Value, range: std::ops::RangeInclusive<usize>, unit: &str) -> Result<usize, String> {
     let number = match value {
         Value::Number(number) => number.as_u64(),
         Value::String(text) => text.parse().ok(),
         _ => None,
     };
-    number.and_then(|number| usize::try_from(number).ok()).filter(|number| RANGE.contains(number)).ok_or_else(
-        || format!("expected a number of bytes from {} to {}, found {value}", RANGE.start(), RANGE.end()),
+    number.and_then(|number| usize::try_from(number).ok()).filter(|number| range.contains(number)).ok_or_else(
+        || format!("expected a number of {unit} from {} to {}, found {value}", range.start(), range.end()),
     )
 }
 

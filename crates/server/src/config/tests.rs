@@ -5,6 +5,8 @@ use super::*;
 fn load(folder: &Path, yaml: &str, environment: &[(&str, &str)]) -> Result<Loaded, ConfigError> {
     let path = folder.join("config.yaml");
     std::fs::write(&path, yaml).unwrap();
+    // It may hold a key.
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let environment = environment.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect();
     Loaded::load(&Overrides { config: Some(path), environment, flags: Vec::new() }, false)
 }
@@ -63,6 +65,7 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
         "listen: localhost:1\napi_key: file\nallowed_stores: [a, b]\nmax_message_bytes: 70000",
     )
     .unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
     let environment =
         [("LEDGER_LISTEN", "localhost:2"), ("LEDGER_API_KEY", "env"), ("LEDGER_ALLOWED_STORES", "c, d")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
@@ -121,9 +124,9 @@ fn errors_name_the_file_the_key_and_the_way_out() {
             format!("ledger: config: this version delivers no webhooks; remove hooks (key hooks in {path})"),
         ),
         (
-            "http_listen: localhost:1",
+            "http_listen: localhost",
             format!(
-                "ledger: config: this version has no HTTP gateway; remove http_listen (key http_listen in {path})"
+                "ledger: config: invalid http_listen address \"localhost\": missing port in address (key http_listen in {path})"
             ),
         ),
         ("tls: 3", format!("ledger: parse config {path}: tls must hold keys and values")),
@@ -179,5 +182,13 @@ fn an_address_for_others_needs_somebody_at_the_door() {
         exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
         exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}"), false).unwrap();
         assert!(exposed(&format!("{yaml}\ntls: {{cert: a, key: b}}"), false).is_err());
+
+        let yaml = format!("http_{yaml}");
+        let error = exposed(&yaml, false).unwrap_err().to_string();
+        assert!(error.contains("ledger key create") && error.contains("key http_listen"), "{error}");
+        exposed(&yaml, true).unwrap();
+        exposed(&format!("{yaml}\nallow_insecure: true"), false).unwrap();
+        exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c}}"), false).unwrap();
+        assert!(exposed(&format!("{yaml}\ntls: {{cert: a, key: b, ca: c, http: false}}"), false).is_err());
     }
 }

@@ -15,7 +15,8 @@ use super::Context;
 /// How long the database may take to answer.
 const MAX_WAIT: Duration = Duration::from_secs(5);
 /// What can be asked about; the empty name is the whole daemon.
-const SERVICES: [&str; 3] = ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"];
+const SERVICES: [&str; 4] =
+    ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "ledger.v1.LedgerConsumers"];
 
 /// The health service.
 pub(crate) fn probes(context: Arc<Context>) -> HealthServer<Probes> {
@@ -29,7 +30,7 @@ pub(crate) struct Probes {
 
 impl Context {
     /// Whether the daemon is not about to stop, and the database answers.
-    pub(super) async fn is_ready(&self) -> bool {
+    pub(crate) async fn is_ready(&self) -> bool {
         if *self.stopping.borrow() {
             return false;
         }
@@ -95,5 +96,35 @@ impl Health for Probes {
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Config;
+    use crate::keys::Keyring;
+    use crate::listener::Admission;
+    use crate::metrics::Metrics;
+    use crate::registry::Registry;
+
+    #[tokio::test]
+    async fn a_daemon_whose_database_does_not_answer_is_not_ready() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ledger.db");
+        let database = ledger_sqlite::Database::open(&path).connect().await.unwrap();
+        let keyring = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
+        let (_stop, stopping) = tokio::sync::watch::channel(false);
+        let context = Context {
+            registry: Registry::new(database.clone()),
+            max_message_bytes: 1 << 20,
+            stopping,
+            keys: tokio::sync::watch::channel(Arc::new(keyring)).1,
+            metrics: Metrics::new(Admission::new(1), &path),
+            session_bytes: Default::default(),
+        };
+        assert!(context.is_ready().await, "no store was opened, and yet the database was asked");
+        database.close().await;
+        assert!(!context.is_ready().await);
     }
 }

@@ -1,15 +1,20 @@
 //! The calls, one file per group.
 
 mod append;
+mod consumers;
 mod health;
 mod maintain;
 mod read;
 mod session;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use ledger_api::metadata::store_of;
+use ledger_api::proto::ledger_consumers_server::LedgerConsumersServer;
 use ledger_api::proto::ledger_service_server::{LedgerService, LedgerServiceServer};
 use ledger_api::proto::ledger_streaming_server::{LedgerStreaming, LedgerStreamingServer};
 use ledger_api::status::to_status;
@@ -24,6 +29,7 @@ use tonic::{Request, Response, Status};
 pub(crate) use health::probes;
 
 use crate::keys::Keyring;
+use crate::metrics::Metrics;
 use crate::registry::Registry;
 
 /// What every call needs.
@@ -33,6 +39,9 @@ pub(crate) struct Context {
     /// True once the daemon is about to stop: calls without an end have to end.
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) keys: watch::Receiver<Arc<Keyring>>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Bytes of appends under way in sessions.
+    pub(crate) session_bytes: AtomicUsize,
 }
 
 /// The services of the protocol. Cheap to clone.
@@ -52,6 +61,10 @@ impl Calls {
 
     pub(crate) fn streaming(&self) -> LedgerStreamingServer<Self> {
         LedgerStreamingServer::new(self.clone()).max_decoding_message_size(self.context.max_message_bytes)
+    }
+
+    pub(crate) fn consumers(&self) -> LedgerConsumersServer<Self> {
+        LedgerConsumersServer::new(self.clone()).max_decoding_message_size(self.context.max_message_bytes)
     }
 
     /// The store that a call reads; `None` if there is none of this name.

@@ -123,3 +123,61 @@ async fn a_broken_database_is_internal_and_its_words_stay_in_the_daemon() {
         assert!(!message.contains(secret), "{message}");
     }
 }
+
+#[tokio::test]
+async fn a_deadline_that_passes_is_said_by_the_daemon_too() {
+    let daemon = Daemon::start("").await;
+    let mut service = daemon.service().await;
+    service.append(to(append("s", ["a"]))).await.unwrap();
+    let blocker = rusqlite::Connection::open(daemon.folder.path().join("ledger.db")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    // Generated clients give up by themselves at their deadline; this one listens to what the daemon says.
+    let connection = tokio::net::TcpStream::connect(daemon.address).await.unwrap();
+    let (mut client, connection) = h2::client::handshake(connection).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let path = format!("http://{}/ledger.v1.LedgerService/Append", daemon.address);
+    let request = http::Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .header("x-ledger-store", "orders")
+        .header("grpc-timeout", "100m");
+    let (answer, mut body) = client.send_request(request.body(()).unwrap(), false).unwrap();
+    let message = prost::Message::encode_to_vec(&append("s", ["b"]));
+    let mut frame = vec![0];
+    frame.extend(u32::try_from(message.len()).unwrap().to_be_bytes());
+    frame.extend(message);
+    body.send_data(frame.into(), true).unwrap();
+    let answer = answer.await.unwrap();
+    assert_eq!(answer.headers()["grpc-status"], "4");
+    assert_eq!(answer.headers()["grpc-message"], "deadline%20exceeded");
+    connection.abort();
+    blocker.execute_batch("ROLLBACK").unwrap();
+    service.append(to(append("s", ["c"]))).await.unwrap();
+    // What was too late may still be written, once.
+    let stored = payloads(&mut service, "s").await;
+    assert!(stored == ["a", "c"] || stored == ["a", "b", "c"], "{stored:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_gives_up_hears_that_the_outcome_is_unknown() {
+    use std::time::Duration;
+
+    use ledger_streams::{Append, Expect, Store as _, StoreError};
+
+    let daemon = Daemon::start("").await;
+    let client = || ledger_api::Client::<i64>::at(daemon.address.to_string()).store("orders");
+    let patient = client().connect().await.unwrap();
+    let hasty = client().retry_for(Duration::ZERO).request_timeout(Duration::from_millis(200));
+    let hasty = hasty.connect().await.unwrap();
+    patient.append("s", vec![Append::new("a".into())], Expect::Any).await.unwrap();
+    let blocker = rusqlite::Connection::open(daemon.folder.path().join("ledger.db")).unwrap();
+    blocker.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let late = hasty.append("s", vec![Append::new("b".into()).dedup_key("b")], Expect::Any).await;
+    let StoreError::Backend(late) = late.unwrap_err() else { panic!("a failed connection") };
+    assert!(late.outcome_unknown && late.step.starts_with("append"), "{late}");
+    assert_eq!(hasty.count("s").await.unwrap(), 1, "reads do not wait for writes");
+    blocker.execute_batch("ROLLBACK").unwrap();
+    // The dedup key makes the retry safe, whatever became of the first try.
+    patient.append("s", vec![Append::new("b".into()).dedup_key("b")], Expect::Any).await.unwrap();
+    assert_eq!(patient.count("s").await.unwrap(), 2);
+}

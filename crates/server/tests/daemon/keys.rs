@@ -108,3 +108,46 @@ async fn a_revoked_key_loses_its_open_subscription_too_and_others_keep_theirs() 
     service.append(with_key(to(append("s", ["b"])), &kept)).await.unwrap();
     assert!(live.message().await.unwrap().is_some());
 }
+
+#[tokio::test]
+async fn a_client_that_is_late_learns_all_the_same_that_its_key_was_revoked() {
+    let folder = Folder::new("");
+    let (gone, kept) = (key(&folder, "gone", &[], &Right::ALL), key(&folder, "kept", &[], &Right::ALL));
+    let daemon = folder.start().await;
+    let mut service = daemon.service().await;
+    let filler = "x".repeat(2000);
+    for _ in 0..20 {
+        service.append(with_key(to(append("s", [filler.as_str(); 100])), &kept)).await.unwrap();
+    }
+    let mut streaming = daemon.tight_streaming().await;
+    let subscribe = to(SubscribeRequest { stream: "s".into(), ..SubscribeRequest::default() });
+    let mut late = streaming.subscribe(with_key(subscribe, &gone)).await.unwrap().into_inner();
+    // As long as nothing is read there is no room for the status either.
+    let (sent, taken) = tokio::sync::mpsc::channel(1);
+    let messages = tokio_stream::wrappers::ReceiverStream::new(taken);
+    let session = daemon.tight_streaming().await.append_session(with_key(to(messages), &gone)).await;
+    let mut session = session.unwrap().into_inner();
+    // Answers with many ids fill it soon.
+    for sequence in 0.. {
+        let request = AppendSessionRequest { sequence, append: Some(append("t", ["a"; 300])) };
+        if tokio::time::timeout(std::time::Duration::from_secs(2), sent.send(request)).await.is_err() {
+            break;
+        }
+    }
+    KeyFile::new(daemon.folder.path()).revoke("gone").unwrap();
+    daemon.handle.reload(&daemon.folder.overrides()).unwrap();
+    let end = loop {
+        match late.message().await {
+            Ok(message) => assert!(message.is_some(), "a good end"),
+            Err(status) => break status.code(),
+        }
+    };
+    assert_eq!(end, Code::Unauthenticated);
+    let end = loop {
+        match session.message().await {
+            Ok(message) => assert!(message.is_some(), "a good end"),
+            Err(status) => break status.code(),
+        }
+    };
+    assert_eq!(end, Code::Unauthenticated);
+}

@@ -12,7 +12,7 @@ use crate::support::*;
 async fn probes_need_no_key_and_follow_the_daemon() {
     let daemon = Daemon::start("api_key: s3cret").await;
     let mut health = HealthClient::new(daemon.channel().await);
-    for service in ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming"] {
+    for service in ["", "ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "ledger.v1.LedgerConsumers"] {
         let answer = health.check(HealthCheckRequest { service: service.to_owned() }).await.unwrap();
         assert_eq!(answer.into_inner().status(), ServingStatus::Serving, "{service}");
     }
@@ -31,7 +31,12 @@ async fn probes_need_no_key_and_follow_the_daemon() {
 async fn reflection_names_the_services_in_both_versions() {
     let daemon = Daemon::start("").await;
     use tonic_reflection::pb::{v1, v1alpha};
-    let expected = ["ledger.v1.LedgerService", "ledger.v1.LedgerStreaming", "grpc.health.v1.Health"];
+    let expected = [
+        "ledger.v1.LedgerService",
+        "ledger.v1.LedgerStreaming",
+        "ledger.v1.LedgerConsumers",
+        "grpc.health.v1.Health",
+    ];
 
     let list = v1::server_reflection_request::MessageRequest::ListServices(String::new());
     let request = v1::ServerReflectionRequest { host: String::new(), message_request: Some(list) };

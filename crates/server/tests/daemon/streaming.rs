@@ -62,7 +62,12 @@ fn texts(event: Event) -> Vec<String> {
 }
 
 fn subscribe(after: &str, position: subscribe_request::Position) -> tonic::Request<SubscribeRequest> {
-    to(SubscribeRequest { stream: "s".into(), position: position.into(), after: after.into() })
+    to(SubscribeRequest {
+        stream: "s".into(),
+        position: position.into(),
+        after: after.into(),
+        ..SubscribeRequest::default()
+    })
 }
 
 #[tokio::test]
@@ -91,6 +96,24 @@ async fn a_subscription_catches_up_follows_and_goes_on_after_a_position() {
 }
 
 #[tokio::test]
+async fn a_subscription_with_conditions_passes_the_others_over() {
+    let daemon = Daemon::start("").await;
+    let (mut service, mut streaming) = (daemon.service().await, daemon.streaming().await);
+    let mut batch = append("s", ["a", "b", "c"]);
+    batch.entries[1].tags = vec!["wanted".into()];
+    service.append(to(batch)).await.unwrap();
+    let mut request = subscribe("", subscribe_request::Position::Start);
+    request.get_mut().options = Some(ReadOptions { tag: "wanted".into(), ..ReadOptions::default() });
+    let mut live = streaming.subscribe(request).await.unwrap().into_inner();
+    let (position, event) = next(&mut live).await;
+    assert_eq!((position.as_str(), texts(event)), ("3", vec!["b".to_owned()]));
+    let mut request = subscribe("", subscribe_request::Position::Start);
+    let until = Some(prost_types::Timestamp { seconds: 0, nanos: -1 });
+    request.get_mut().options = Some(ReadOptions { until, ..ReadOptions::default() });
+    assert_eq!(streaming.subscribe(request).await.unwrap_err().code(), Code::InvalidArgument);
+}
+
+#[tokio::test]
 async fn a_subscription_to_a_store_that_is_not_there_waits_for_it_without_making_it() {
     let daemon = Daemon::start("").await;
     let (mut service, mut streaming) = (daemon.service().await, daemon.streaming().await);
@@ -108,6 +131,33 @@ async fn a_subscription_to_a_store_that_is_not_there_waits_for_it_without_making
         }
     }
     assert_eq!(seen, ["a"]);
+}
+
+#[tokio::test]
+async fn a_store_that_another_program_makes_is_noticed_by_those_who_wait_for_it() {
+    let daemon = Daemon::start("").await;
+    let mut streaming = daemon.streaming().await;
+    let mut live =
+        streaming.subscribe(subscribe("", subscribe_request::Position::Start)).await.unwrap().into_inner();
+    assert!(matches!(next(&mut live).await.1, Event::CaughtUp(_)));
+    let database =
+        ledger_sqlite::Database::open(daemon.folder.path().join("ledger.db")).connect().await.unwrap();
+    let store =
+        database.store("orders").stream_names(ledger_sqlite::StreamNames::Mapped).open().await.unwrap();
+    let entry = ledger_streams::Append::new(bytes::Bytes::from_static(b"from outside"));
+    ledger_streams::Store::append(&store, "s", vec![entry], ledger_streams::Expect::Any).await.unwrap();
+    let first_entries = async {
+        loop {
+            match next(&mut live).await.1 {
+                // It may have caught up with the new store before the entry was in it.
+                Event::CaughtUp(_) => {}
+                event => return texts(event),
+            }
+        }
+    };
+    let seen = tokio::time::timeout(std::time::Duration::from_secs(60), first_entries).await.unwrap();
+    assert_eq!(seen, ["from outside"]);
+    database.close().await;
 }
 
 #[tokio::test]

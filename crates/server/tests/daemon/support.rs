@@ -1,6 +1,7 @@
 //! Starting daemons and talking to them.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use ledger_api::proto::ledger_service_client::LedgerServiceClient;
@@ -34,6 +35,8 @@ impl Folder {
     pub(crate) fn configure(&self, yaml: &str) {
         let listen = if yaml.contains("listen:") { "" } else { "listen: 127.0.0.1:0\n" };
         std::fs::write(self.config(), format!("{listen}{yaml}")).unwrap();
+        // It may hold a key.
+        std::fs::set_permissions(self.config(), PermissionsExt::from_mode(0o600)).unwrap();
     }
 
     pub(crate) fn config(&self) -> PathBuf {
@@ -78,6 +81,14 @@ impl Daemon {
 
     pub(crate) async fn streaming(&self) -> Streaming {
         Streaming::new(self.channel().await)
+    }
+
+    /// Over a connection that takes in almost nothing unless somebody reads.
+    pub(crate) async fn tight_streaming(&self) -> Streaming {
+        let endpoint = Channel::from_shared(format!("http://{}", self.address)).unwrap();
+        let endpoint =
+            endpoint.initial_stream_window_size(Some(1024)).initial_connection_window_size(Some(65_535));
+        Streaming::new(endpoint.connect().await.unwrap())
     }
 
     pub(crate) async fn stop(self) -> Folder {
@@ -128,4 +139,20 @@ pub(crate) async fn payloads(service: &mut Service, stream: &str) -> Vec<String>
 pub(crate) fn failure<T: std::fmt::Debug>(result: Result<Response<T>, Status>) -> (tonic::Code, String) {
     let status = result.unwrap_err();
     (status.code(), status.message().to_owned())
+}
+
+/// The value of a metric, 0 if it has none yet. `name` has its labels.
+pub(crate) fn metric(daemon: &Daemon, name: &str) -> f64 {
+    let text = daemon.handle.metrics();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    value.map_or(0.0, |value| value.parse().unwrap())
+}
+
+/// Waits until a metric is as it should be.
+pub(crate) async fn wait_for_metric(daemon: &Daemon, name: &str, is_reached: impl Fn(f64) -> bool) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while !is_reached(metric(daemon, name)) {
+        assert!(std::time::Instant::now() < deadline, "{name} is {}", metric(daemon, name));
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }

@@ -1,7 +1,7 @@
 //! Appending: what goes in comes out, all or nothing.
 
 use super::Harness;
-use super::fixture::{Fixture, STREAM, expect_error, ids, text_payload, within};
+use super::fixture::{Fixture, STREAM, expect_error, ids, rise, sort, text_payload, within};
 use crate::{Append, Appended, Expect, Origin, Read, Store, Timestamp};
 
 /// An entry reads back with every attribute that it was given, and with those that the store adds.
@@ -50,7 +50,7 @@ pub async fn a_batch_keeps_its_order<H: Harness>(harness: &H) {
     let batch = on.inputs(0..50);
     let appended = on.append(STREAM, batch.clone()).await;
 
-    assert!(appended.ids.is_sorted_by(|left, right| left < right), "{:?}", appended.ids);
+    assert!(rise(&appended.ids), "{:?}", appended.ids);
     assert!(appended.duplicates.is_empty());
     let entries = on.all(STREAM).await;
     assert_eq!(ids(&entries), appended.ids);
@@ -68,7 +68,7 @@ pub async fn ids_rise_through_the_store<H: Harness>(harness: &H) {
         let stream = if n % 2 == 0 { "even" } else { "odd" };
         all.push(on.append_one(stream, on.input(n)).await);
     }
-    assert!(all.is_sorted_by(|left, right| left < right), "{all:?}");
+    assert!(rise(&all), "{all:?}");
 }
 
 /// A stream holds what was appended to it and nothing else.
@@ -222,11 +222,11 @@ pub async fn concurrent_appends_all_arrive<H: Harness>(harness: &H) {
     }
     let mut by_stream = std::collections::BTreeMap::<_, Vec<_>>::new();
     for (stream, acknowledged) in within(tasks.join_all()).await {
-        assert!(acknowledged.is_sorted_by(|left, right| left < right), "ids of one task rise");
+        assert!(rise(&acknowledged), "ids of one task rise");
         by_stream.entry(stream).or_default().extend(acknowledged);
     }
     for (stream, mut acknowledged) in by_stream {
-        acknowledged.sort();
+        sort(&mut acknowledged);
         assert_eq!(ids(&on.all(&stream).await), acknowledged);
     }
 }

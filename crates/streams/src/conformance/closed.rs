@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::fixture::{Fixture, STREAM, expect_error, within};
 use super::{Harness, IdOf};
-use crate::{AnnotationChanges, Expect, Position, Read, Store, StoreError};
+use crate::{AnnotationChanges, EntryId, Expect, Position, Read, Store, StoreError};
 
 /// Every operation fails with the error that says so.
 pub async fn every_operation_fails<H: Harness>(harness: &H) {
@@ -103,8 +103,9 @@ pub async fn appends_under_way_are_answered<H: Harness>(harness: &H) {
                 match store.append(STREAM, vec![input.clone()], Expect::Any).await {
                     Ok(appended) => {
                         assert!(!was_closed, "a closed store acknowledges nothing");
-                        assert!(appended.ids.last() > last.as_ref());
-                        last = appended.ids.last().cloned();
+                        let id = appended.ids.last().cloned().expect("the id of the entry");
+                        assert!(last.as_ref().is_none_or(|last| id.is_behind(last)));
+                        last = Some(id);
                         report.send(()).expect("the case listens");
                     }
                     Err(StoreError::Closed(_)) => return,

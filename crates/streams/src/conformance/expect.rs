@@ -1,6 +1,6 @@
 //! Expected-version append: optimistic concurrency.
 
-use super::fixture::{Fixture, STREAM, expect_error, ids, within};
+use super::fixture::{Fixture, STREAM, expect_error, ids, sort, within};
 use super::{Harness, IdOf};
 use crate::{Conflict, Duplicate, EntryId, Expect, Origin, Store, StoreError};
 
@@ -168,6 +168,6 @@ pub async fn a_conflict_is_enough_to_try_again<H: Harness>(harness: &H) {
         });
     }
     let mut written = within(tasks.join_all()).await;
-    written.sort();
+    sort(&mut written);
     assert_eq!(ids(&on.all(STREAM).await), written);
 }

@@ -204,11 +204,11 @@ pub(super) async fn page<S: Store>(store: &S, stream: &str, read: Read<S::Id>) -
 /// What is true of every page, whatever was asked for.
 pub(super) fn assert_page<Id: crate::EntryId, P: crate::Payload>(page: &Page<Id, P>, read: &Read<Id>) {
     let ids = ids(page);
-    let in_order = |pair: &[Id]| match read.order {
-        crate::Order::Ascending => pair[0] < pair[1],
-        crate::Order::Descending => pair[0] > pair[1],
-    };
-    assert!(ids.windows(2).all(in_order), "a page is in order and holds nothing twice: {ids:?}");
+    let mut upwards = ids.clone();
+    if read.order == crate::Order::Descending {
+        upwards.reverse();
+    }
+    assert!(rise(&upwards), "a page is in order and holds nothing twice: {ids:?}");
     assert!(page.damaged.is_empty(), "nothing is damaged: {:?}", page.damaged);
     assert_eq!(page.next.as_ref(), ids.last(), "the next cursor is the last id");
     assert!(ids.len() <= read.limit, "{} entries in a page of {}", ids.len(), read.limit);
@@ -226,6 +226,16 @@ pub(super) async fn everything<S: Store>(store: &S, stream: &str) -> Vec<Entry<S
 
 pub(super) fn ids<Id: Clone, P>(entries: &[Entry<Id, P>]) -> Vec<Id> {
     entries.iter().map(|entry| entry.id.clone()).collect()
+}
+
+/// Whether every id lies behind the one before it.
+pub(super) fn rise<Id: crate::EntryId>(ids: &[Id]) -> bool {
+    ids.is_sorted_by(|left, right| right.is_behind(left))
+}
+
+/// Puts ids into the order in which their entries stand.
+pub(super) fn sort<Id: crate::EntryId>(ids: &mut [Id]) {
+    ids.sort_by(|left, right| left.is_behind(right).cmp(&right.is_behind(left)));
 }
 
 /// Waits for what must come; fails if it does not.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::fixture::{Fixture, STREAM, append, ids, sized_payload, within};
+use super::fixture::{Fixture, STREAM, append, ids, rise, sized_payload, within};
 use super::{Harness, IdOf};
 use crate::{AnnotationChanges, Append, EntryId, Event, Payload, Position, Store, Subscription};
 
@@ -45,11 +45,11 @@ pub(super) async fn catch_up<Id: EntryId, P: Payload>(subscription: &mut Subscri
     let mut ids = Vec::new();
     loop {
         match next(subscription).await {
-            Event::Entry(entry) => {
-                assert!(ids.last() < Some(&entry.id), "{} after {:?}", entry.id, ids.last());
-                ids.push(entry.id);
+            Event::Entry(entry) => ids.push(entry.id),
+            Event::CaughtUp => {
+                assert!(rise(&ids), "a subscription goes up: {ids:?}");
+                return ids;
             }
-            Event::CaughtUp => return ids,
             other => panic!("expected entries until caught up, got {other:?}"),
         }
     }

@@ -1,11 +1,11 @@
 //! Transactions of the caller: visible together, or not at all.
 
-use super::fixture::{Fixture, STREAM, append, expect_error, ids, within};
+use super::fixture::{Fixture, STREAM, append, expect_error, ids, sort, within};
 use super::{Harness, IdOf, PayloadOf, Promised};
 use crate::codec::CodecError;
 use crate::{
-    AnnotationChanges, Append, Codec, Duplicate, Expect, Origin, Position, Read, Store, Stream, Transaction,
-    Transactions,
+    AnnotationChanges, Append, Codec, Duplicate, EntryId, Expect, Origin, Position, Read, Store, Stream,
+    Transaction, Transactions,
 };
 
 type TransactionOf<H> = <<H as Harness>::Store as Transactions>::Transaction;
@@ -109,7 +109,10 @@ async fn assert_as_before<H: Harness>(on: &Fixture<'_, H>, before: Entries<H>) {
     assert_eq!(within(on.streams()).await, [STREAM]);
     let keyed = on.input(3).dedup_key("key").origin(Origin { source_id: "7".into(), ..Origin::default() });
     let new = within(on.append_one("other", keyed)).await;
-    assert!(before.iter().all(|entry| entry.id < new), "keys and identities of what was undone are free");
+    assert!(
+        before.iter().all(|entry| new.is_behind(&entry.id)),
+        "keys and identities of what was undone are free"
+    );
 }
 
 /// Reading while a transaction is open neither waits for it nor sees a part of it.
@@ -147,7 +150,7 @@ pub async fn appends_of_others_are_not_lost<H: Harness<Store: Transactions>>(har
             within(transaction.rollback()).await.unwrap();
         }
         all.extend(within(others.join_all()).await.into_iter().flatten());
-        all.sort();
+        sort(&mut all);
         assert_eq!(on.ids(STREAM, Read::new()).await, all, "committed: {commits}");
     }
 }
@@ -191,7 +194,7 @@ pub async fn transactions_take_turns<H: Harness<Store: Transactions>>(harness: &
         });
     }
     let mut all: Vec<_> = within(tasks.join_all()).await.into_iter().flatten().collect();
-    all.sort();
+    sort(&mut all);
     assert_eq!(on.ids(STREAM, Read::new()).await, all);
     assert_eq!(all.len(), 16);
 }

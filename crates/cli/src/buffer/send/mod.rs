@@ -15,9 +15,9 @@ use ledger_buffer::{LedgerReader, LedgerStore};
 use self::envelope::EnvelopeArgs;
 use self::retry::Patience;
 use super::{BufferError, FolderArgs, name};
-use crate::connect::Connection;
 use crate::console::Console;
 use crate::errors::Failure;
+use crate::settings::Settings;
 use crate::stream::StoreArg;
 
 /// Arguments of the command.
@@ -42,8 +42,6 @@ pub(crate) struct SendArgs {
     envelope: EnvelopeArgs,
     #[command(flatten)]
     store: StoreArg,
-    #[command(flatten)]
-    connection: Connection,
 }
 
 /// What was sent.
@@ -56,7 +54,7 @@ struct Sent {
     known: u64,
 }
 
-pub(super) fn run(args: &SendArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+pub(super) fn run(args: &SendArgs, settings: &Settings, console: &mut Console<'_>) -> Result<(), Failure> {
     let patience = Patience::new(Duration::from_secs(args.retry_for));
     match (&args.url, &args.to_stream) {
         (Some(url), _) => {
@@ -73,7 +71,7 @@ pub(super) fn run(args: &SendArgs, console: &mut Console<'_>) -> Result<(), Fail
             let store = args.folder.existing(super::Envelope::none())?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(Failure::Runtime)?;
-            let client = runtime.block_on(args.connection.client(args.store.name()))?;
+            let client = runtime.block_on(settings.client(args.store.name()))?;
             let target = stream::Target::new(client, name.clone(), patience);
             let sent = each_fetched(&store, console, |reader| runtime.block_on(target.send(reader)))?;
             let new = sent.records.saturating_sub(sent.known);

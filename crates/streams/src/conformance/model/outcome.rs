@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::super::fixture::{assert_page, rise};
 use super::operations::{Copied, Expectation, Item, Operation, Reference, Selection, TIMES};
 use crate::{
     AnnotationChanges, Append, Entry, EntryId, Expect, Origin, Page, Read, Store, StoreError, Timestamp,
@@ -169,13 +170,8 @@ impl<S: Store> Side<S> {
         };
         let batch = batch.iter().map(|item| self.input(item)).collect();
         let appended = self.store.append(stream, batch, expect).await?;
-        assert!(
-            appended.ids.iter().all(|id| self.created.iter().all(|old| old < id)),
-            "ids rise and are never used again: {:?} after {:?}",
-            appended.ids,
-            self.created.last()
-        );
         self.created.extend(appended.ids.iter().cloned());
+        assert!(rise(&self.created), "ids rise and are never used again: {:?}", self.created);
         let duplicates =
             appended.duplicates.iter().map(|known| (known.index, self.number(&known.id))).collect();
         Ok(Outcome::Appended { written: appended.ids.iter().map(|id| self.number(id)).collect(), duplicates })
@@ -232,7 +228,7 @@ impl<S: Store> Side<S> {
     }
 
     fn page(&self, page: Page<S::Id, S::Payload>, read: &Read<S::Id>) -> Outcome {
-        super::super::fixture::assert_page(&page, read);
+        assert_page(&page, read);
         Outcome::Page {
             next: page.next.as_ref().map(|id| self.number(id)),
             more: page.more,
