@@ -105,6 +105,11 @@ fn take_over(dir: &dyn Dir, name: &Path, seen: FileId, options: &LockOptions, wa
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Attempt::Again,
         Err(_) => return Attempt::Wait(Held::StaleUnlinkFailed),
     };
+    // Never touch the advisory lock of another file than the orphan: its creator is about to take it.
+    match file.metadata() {
+        Ok(opened) if opened.id == seen => {}
+        _ => return Attempt::Wait(Held::Live),
+    }
     // A file system without advisory locks answers with an error; the identity is then all there is to go by.
     if !file.try_lock().unwrap_or(true) {
         return Attempt::Wait(Held::Live);
