@@ -79,6 +79,13 @@ impl Blocks {
         Ok(self.buffer.get(self.start..self.start.saturating_add(want)).unwrap_or_default())
     }
 
+    /// What is in the buffer of the bytes up to the end.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        let left = usize::try_from(self.left_bytes()).unwrap_or(usize::MAX);
+        let rest = self.buffer.get(self.start..self.filled).unwrap_or_default();
+        rest.get(..left).unwrap_or(rest)
+    }
+
     /// Takes bytes that were peeked at.
     pub(crate) fn take(&mut self, bytes: usize) -> &[u8] {
         let start = self.start;
