@@ -78,6 +78,12 @@ impl Chunk {
         self.positions.len() as u64
     }
 
+    /// Where an entry begins.
+    pub(super) fn position(&self, seqno: u64) -> Option<u64> {
+        let index = usize::try_from(seqno.checked_sub(self.start)?).ok()?;
+        self.positions.get(index).copied().map(u64::from)
+    }
+
     pub(super) fn positions(&self) -> &[u32] {
         &self.positions
     }

@@ -6,7 +6,7 @@ use super::{StoreError, chunk::Chunk, read_closed};
 use crate::{
     directory::{ChunkFile, list},
     format::ChunkName,
-    verify::{Batch, Source, sequence},
+    verify::{Batch, Problem, Source, sequence},
 };
 
 /// Reads the chunk files of a folder without changing anything, whether somebody writes to it or not.
@@ -76,6 +76,8 @@ impl Reader {
         let chunks =
             chunks.filter(|name| name.end.is_none_or(|end| end >= from)).map(|name| ChunkFile { name });
         let mut source = Source::new(&*self.folder, chunks.collect());
+        let in_open_chunk = self.open.as_ref().and_then(|chunk| chunk.position(from));
+        source.skip_to(from, in_open_chunk).map_err(damaged)?;
         let last = self.last();
         while let Some(batch) = self.next(&mut source)? {
             for index in 0..batch.starts.len() {
@@ -93,11 +95,12 @@ impl Reader {
             Ok(batch) => Ok(batch),
             // The tail of the open chunk is being written, or was torn.
             Err(problem) if problem.seqno.is_some_and(|seqno| seqno > self.last()) => Ok(None),
-            Err(problem) => Err(StoreError::Damaged {
-                chunk: problem.chunk,
-                offset: problem.offset.unwrap_or_default(),
-                reason: problem.reason,
-            }),
+            Err(problem) => Err(damaged(problem)),
         }
     }
+}
+
+fn damaged(problem: Problem) -> StoreError {
+    let offset = problem.offset.unwrap_or_default();
+    StoreError::Damaged { chunk: problem.chunk, offset, reason: problem.reason }
 }

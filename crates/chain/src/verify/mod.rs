@@ -23,7 +23,7 @@
 //! - with [`Verifier::expect`], that nothing is missing at the end.
 //!
 //! One thread reads and keeps the order, the others hash, parse and check signatures. Memory does not grow with the ledger: a
-//! fixed number of batches of 1 MiB (or one larger entry each) is in flight.
+//! fixed number of batches of 256 KiB (or one larger entry each) is in flight.
 
 mod compare;
 mod digest;

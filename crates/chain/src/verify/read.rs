@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes read at a time; an entry that is larger is read alone.
-const BATCH_BYTES: u64 = 1 << 20;
+const BATCH_BYTES: u64 = 256 << 10;
 
 /// Whole entries of one chunk.
 #[derive(Debug)]
@@ -64,6 +64,16 @@ impl<'a> Source<'a> {
         Self { folder, chunks: chunks.into_iter(), reader: None, opened: 0 }
     }
 
+    /// Begins within the first chunk, at the entry `seqno`, if its position is known; nothing before it is checked.
+    pub(crate) fn skip_to(&mut self, seqno: u64, open_chunk_offset: Option<u64>) -> Result<(), Problem> {
+        let Some(chunk) = self.chunks.next() else { return Ok(()) };
+        let mut reader = ChunkReader::open(self.folder, chunk)?;
+        reader.skip_to(seqno, open_chunk_offset)?;
+        self.reader = Some(reader);
+        self.opened = self.opened.saturating_add(1);
+        Ok(())
+    }
+
     /// The next entries, `None` at the end of the last chunk. Do not go on after a problem.
     pub(crate) fn next(&mut self) -> Result<Option<Batch>, Problem> {
         loop {
@@ -114,6 +124,26 @@ impl ChunkReader {
         })?;
         reader.check_name()?;
         Ok(reader)
+    }
+
+    fn skip_to(&mut self, seqno: u64, open_chunk_offset: Option<u64>) -> Result<(), Problem> {
+        let skip = seqno.saturating_sub(self.chunk.name.start);
+        let offset = match self.header.positions {
+            Some(positions) if skip < positions => {
+                let at = self.header.entries_end.saturating_add(skip.saturating_mul(POSITION_BYTES));
+                let position =
+                    read_at(&*self.file, at, 4).map_err(|error| io_problem(&self.chunk, at, &error))?;
+                Some(u64::from(u32::from_le_bytes(position.try_into().unwrap_or_default())))
+            }
+            Some(_) => None,
+            None => open_chunk_offset,
+        };
+        if let Some(offset) =
+            offset.filter(|offset| (FILE_HEADER_BYTES..self.header.entries_end).contains(offset))
+        {
+            (self.offset, self.read) = (offset, skip);
+        }
+        Ok(())
     }
 
     fn check_name(&self) -> Result<(), Problem> {
