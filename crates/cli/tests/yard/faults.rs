@@ -138,6 +138,6 @@ fn a_ledger_home_that_cannot_be_used_is_an_error_that_says_so() {
     assert_eq!(output.status.code(), Some(1));
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(error.contains("another version"), "{error}");
-    let none = yard.run(&["start", "--cargo-home", "none"]);
+    let none = yard.run(&["start", "--cargo-home", "none", "--ledger-home", "other.d"]);
     assert!(String::from_utf8(none.stderr).unwrap().contains("--cargo-home"));
 }
