@@ -19,7 +19,9 @@ fn the_commands_of_burn_state_answer_with_their_output_and_exit_codes() {
     std::fs::write(home.path().join("ledger.jsonl"), format!("{line}\n")).unwrap();
     let built = journal(home.path(), &["rebuild", "archive", "--full"]);
     assert_eq!(built.status.code(), Some(0), "{built:?}");
-    assert!(String::from_utf8_lossy(&built.stdout).starts_with("rebuilt archive from ledger\n  1 turn applied"));
+    assert!(
+        String::from_utf8_lossy(&built.stdout).starts_with("rebuilt archive from ledger\n  1 turn applied")
+    );
     let status = journal(home.path(), &["status", "--json"]);
     let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
     assert_eq!(status["archive"]["rowCounts"]["turns"], 1);
