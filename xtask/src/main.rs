@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
+        ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),
         ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };

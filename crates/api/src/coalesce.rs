@@ -126,12 +126,14 @@ mod tests {
         let written = Counted::default();
         let mut connection = Coalesced::new(written.clone());
         let seen = Arc::new(Mutex::new(Vec::new()));
+        let look = |burst: u8| {
+            let (seen, writes) = (seen.clone(), written.0.clone());
+            tokio::spawn(async move { seen.lock().await.push((burst, writes.load(Ordering::Relaxed))) });
+        };
         for burst in 1..=2 {
-            let (seen, counter) = (seen.clone(), written.0.clone());
-            tokio::spawn(async move { seen.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
+            look(burst);
             connection.write_all(b"frame").await.unwrap();
-            let (seen, counter) = (seen.clone(), written.0.clone());
-            tokio::spawn(async move { seen.lock().await.push((burst, counter.load(Ordering::Relaxed))) });
+            look(burst);
             connection.write_all(b"frame").await.unwrap();
             connection.flush().await.unwrap();
         }

@@ -137,7 +137,7 @@ fn message_of(error: &StoreError) -> String {
 }
 
 /// The beginning of a text that fits into a header.
-fn shortened(text: &str) -> String {
+pub fn shortened(text: &str) -> String {
     if text.len() <= MAX_TEXT_BYTES {
         return text.to_owned();
     }

@@ -230,6 +230,15 @@ impl LedgerStore {
         Ok(names.into_iter().map(info).collect())
     }
 
+    /// Files in the quarantine, in no particular order.
+    ///
+    /// # Errors
+    /// Those of listing it.
+    pub fn quarantined(&self) -> io::Result<Vec<PathBuf>> {
+        let found = self.folder.quarantined()?;
+        Ok(found.into_iter().map(|(path, _)| self.folder().join(path)).collect())
+    }
+
     /// A reader of a file that does not keep others from using it. If it is being written to, what was written so far
     /// counts, and its end may look torn.
     ///

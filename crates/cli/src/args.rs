@@ -14,7 +14,7 @@ use ledger_streams::limits::MAX_PAGE_ENTRIES;
 use crate::console::Console;
 use crate::errors::Failure;
 use crate::settings::Settings;
-use crate::{anywhere, config, daemon, journal, key, quickstart, store, stream};
+use crate::{anywhere, buffer, chain, config, daemon, journal, key, quickstart, store, stream, yard};
 
 /// Version of this build. Whoever builds a release sets commit and date in the environment of the compiler.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -44,6 +44,10 @@ enum Command {
     Stream(Box<stream::StreamArgs>),
     /// List and create stores, that is the tables that streams live in
     Store(store::StoreArgs),
+    /// Keep and check tamper-evident ledgers in chunk files
+    Chain(Box<chain::ChainArgs>),
+    /// Append to, look at and send the outbox that a program keeps in a folder
+    Buffer(buffer::BufferArgs),
     /// Start the daemon in the background, and wait until it answers
     Start(daemon::StartArgs),
     /// Stop the daemon, and wait until it has ended
@@ -59,6 +63,8 @@ enum Command {
     /// Inspect and maintain a journal of JSON Lines and its archive: status, rebuild, prune, reset
     #[command(disable_help_flag = true)]
     Journal(journal::JournalArgs),
+    /// Run services over data files, recorded in a folder of files
+    Yard(yard::YardArgs),
     /// Print a completion script for a shell
     #[command(visible_alias = "completion")]
     Completions {
@@ -140,6 +146,10 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
     match cli.command {
         None => print_help(&[], console),
         Some(Command::Quickstart(args)) => block_on(quickstart::run(&args, database.named(), console)),
+        Some(Command::Yard(args)) => match args.command {
+            None => print_help(&["yard"], console),
+            Some(command) => yard::run(command, console),
+        },
         Some(Command::Stream(args)) => match args.command {
             None => print_help(&["stream"], console),
             Some(command) if database.named().is_some() => {
@@ -150,6 +160,14 @@ pub(crate) fn run(cli: Cli, console: &mut Console<'_>) -> Result<(), Failure> {
         Some(Command::Store(args)) => match args.command {
             None => print_help(&["store"], console),
             Some(command) => block_on(store::dispatch(command, &database, console)),
+        },
+        Some(Command::Buffer(args)) => match args.command {
+            None => print_help(&["buffer"], console),
+            Some(command) => buffer::dispatch(command, settings, console),
+        },
+        Some(Command::Chain(args)) => match args.command {
+            None => print_help(&["chain"], console),
+            Some(command) => chain::dispatch(command, console),
         },
         Some(Command::Start(args)) => daemon::start(&args, settings, console),
         Some(Command::Stop(extra)) => daemon::stop(&extra, settings, console),

@@ -15,17 +15,26 @@ use crate::stream::{StoreCommand, Stores};
 
 impl Stores for Settings {
     async fn run<C: StoreCommand>(&self, command: C, console: &mut Console<'_>) -> Result<(), Failure> {
+        let client = self.client(command.target().store()).await.map_err(in_words_of_the_original)?;
+        command.run(&client, console).await.map_err(in_words_of_the_original)
+    }
+}
+
+impl Settings {
+    /// A client of a store of the daemon.
+    ///
+    /// # Errors
+    /// [`Failure`] if the configuration cannot be used or the daemon cannot be reached.
+    pub(crate) async fn client(&self, store: &str) -> Result<Client, Failure> {
         let config = self.load_existing()?.config;
-        let builder: ClientBuilder<String> = Client::at(config.listen.clone());
-        let mut builder = builder.store(command.target().store());
+        let mut builder: ClientBuilder<String> = Client::at(config.listen.clone()).store(store);
         if let Some(key) = &config.api_key {
             builder = builder.api_key(key.clone());
         }
         if let Some(tls) = tls(&config)? {
             builder = builder.tls(tls);
         }
-        let client = builder.connect().await.map_err(Failure::from).map_err(in_words_of_the_original)?;
-        command.run(&client, console).await.map_err(in_words_of_the_original)
+        Ok(builder.connect().await?)
     }
 }
 

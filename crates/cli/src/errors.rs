@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use ledger_streams::{InvalidCursor, NotSupported, StoreError, StreamError};
 
 use crate::args;
+use crate::buffer::BufferError;
 use crate::load::LoadError;
 
 /// Exit code of a command that Ctrl+C ended before it was done.
@@ -75,6 +76,9 @@ pub(crate) enum Failure {
     /// A file could not be stored to its end.
     #[error(transparent)]
     Load(Box<LoadError>),
+    /// A buffer failed.
+    #[error(transparent)]
+    Buffer(Box<BufferError>),
     /// A file cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     File {
@@ -91,6 +95,9 @@ pub(crate) enum Failure {
     /// Standard output cannot be written to.
     #[error("cannot write to standard output: {0}")]
     Output(#[from] io::Error),
+    /// A command on services failed.
+    #[error(transparent)]
+    Yard(#[from] crate::yard::YardFailure),
     /// The configuration of the daemon cannot be used.
     #[error(transparent)]
     Config(#[from] ledger_server::ConfigError),
@@ -132,6 +139,15 @@ pub(crate) enum Failure {
     /// A command of the journal failed: said on standard error, and by the exit code.
     #[error("exit code {0}")]
     Journal(u8),
+    /// Something went wrong with a chunk ledger.
+    #[error(transparent)]
+    Chain(Box<dyn Error + Send + Sync>),
+    /// A chunk ledger does not verify; the report says why.
+    #[error("{0}")]
+    NotVerified(&'static str),
+    /// Two chunk ledgers differ.
+    #[error("{0}")]
+    Differs(String),
     /// Ctrl+C.
     #[error("interrupted")]
     Interrupted,
@@ -153,6 +169,12 @@ impl Failure {
 impl From<LoadError> for Failure {
     fn from(error: LoadError) -> Self {
         Self::Load(Box::new(error))
+    }
+}
+
+impl From<BufferError> for Failure {
+    fn from(error: BufferError) -> Self {
+        Self::Buffer(Box::new(error))
     }
 }
 

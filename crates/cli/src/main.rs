@@ -19,8 +19,11 @@
 //! | `pages` | reading page after page |
 //! | `load` | a file of lines: bytes to lines to batches to the store |
 //! | `stream`, `store` | the command groups on entries |
+//! | `chain` | the command group on chunk ledgers |
 //! | `daemon`, `config`, `key` | the command groups around the daemon |
+//! | `buffer` | the command group on an outbox on disk |
 //! | `journal` | the commands of the journal, which are those of `burn state` |
+//! | `yard` | services over data files |
 //! | `quickstart` | the tour |
 //!
 //! Everything under `stream` is generic over [`Store`](ledger_streams::Store): it does not know what it talks to.
@@ -38,6 +41,8 @@
 
 mod anywhere;
 mod args;
+mod buffer;
+mod chain;
 mod config;
 mod connect;
 mod console;
@@ -57,6 +62,7 @@ mod store;
 mod stream;
 mod time;
 mod usage;
+mod yard;
 
 use std::process::ExitCode;
 

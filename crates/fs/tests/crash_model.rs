@@ -389,6 +389,19 @@ fn a_short_write_takes_a_part_and_the_next_one_may_succeed() {
 }
 
 #[test]
+fn a_torn_write_cannot_be_completed_or_taken_back_at_once() {
+    let fs = CrashFs::new();
+    let file = create(&fs, "f", b"ab");
+    fs.fail_at(fs.operations(), Fault::TornWrite(1));
+    let error = append_all(&*file, b"cd", 2).unwrap_err();
+    assert!(error.cut_back.is_err());
+    assert_eq!(show(&fs.dir()), "f=abc");
+    file.set_len(2).unwrap();
+    file.append(b"e").unwrap();
+    assert_eq!(show(&fs.dir()), "f=abe");
+}
+
+#[test]
 fn a_full_disk_refuses_what_needs_space_and_nothing_else() {
     let fs = CrashFs::new();
     let file = create(&fs, "f", b"abc");

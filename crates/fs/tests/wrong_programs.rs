@@ -154,7 +154,8 @@ fn a_file_rewritten_in_place_is_caught() {
     });
 }
 
-const FAULTS: [Fault; 4] = [Fault::NoSpace, Fault::Io, Fault::ShortWrite(1), Fault::FailedSync];
+const FAULTS: [Fault; 5] =
+    [Fault::NoSpace, Fault::Io, Fault::ShortWrite(1), Fault::TornWrite(1), Fault::FailedSync];
 
 /// A log of two-byte records; after a failure the program goes on as `after_failure` says.
 fn failing_program(retry_sync: bool, cut_back: bool) -> Tried {

@@ -5,11 +5,12 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use http_body::{Frame, SizeHint};
+use tokio::time::Instant;
 use tonic::body::Body;
 use tonic::{Code, Status};
 
@@ -64,8 +65,9 @@ impl Admitted {
         work: F,
     ) -> Result<F::Output, Status> {
         let work = AssertUnwindSafe(work).catch_unwind();
-        // Measured from here, so that it ends before the transport's own limit, which would say `CANCELLED`.
-        match tokio::time::timeout(time_limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME), work).await {
+        // Measured from the beginning, so that it ends before the transport's own limit, which would say `CANCELLED`.
+        let deadline = self.begin + time_limit.unwrap_or(MAX_CALL_TIME).min(MAX_CALL_TIME);
+        match tokio::time::timeout_at(deadline, work).await {
             Ok(Ok(output)) => Ok(output),
             Ok(Err(_)) => {
                 let rpc = self.call.name;

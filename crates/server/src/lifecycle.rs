@@ -15,7 +15,6 @@ use ledger_api::coalesce::Coalesced;
 use ledger_api::proto::FILE_DESCRIPTOR_SET;
 use ledger_sqlite::{Database, OpenError};
 use tokio::sync::watch;
-use tokio_stream::StreamExt;
 
 use crate::config::{ConfigError, Loaded, Overrides, SETTINGS};
 use crate::grpc::{Calls, Context, probes};

@@ -56,7 +56,6 @@ pub(crate) struct Metrics {
 #[derive(Default)]
 struct Gauges {
     connections: Gauge,
-    refused_connections: Gauge,
     database_bytes: Gauge,
     log_bytes: Gauge,
     resident_bytes: Gauge,
@@ -102,8 +101,8 @@ impl Metrics {
         let gauges = &self.gauges;
         let help = "Connections that are open, handshakes included";
         ledger.register("connections", help, gauges.connections.clone());
-        let help = "Connections that found no room since the start";
-        ledger.register("connections_refused", help, gauges.refused_connections.clone());
+        let help = "Connections that found no room";
+        ledger.register("connections_refused", help, self.admission.refused());
         let help = "Size of the database file";
         ledger.register_with_unit("database", help, Unit::Bytes, gauges.database_bytes.clone());
         let help = "Size of the database's write-ahead log";
@@ -158,7 +157,6 @@ impl Metrics {
     pub(crate) fn render(&self) -> String {
         let gauges = &self.gauges;
         set(&gauges.connections, self.admission.open() as u64);
-        set(&gauges.refused_connections, self.admission.refused());
         set(&gauges.database_bytes, file_bytes(&self.database));
         let mut log = self.database.clone().into_os_string();
         log.push("-wal");

@@ -9,7 +9,7 @@ use memchr::memchr;
 const BLOCK_BYTES: usize = 256 << 10;
 
 /// Reads lines that end with `\n`, `\r\n` or the end of the input.
-pub(super) struct Lines<R> {
+pub(crate) struct Lines<R> {
     input: R,
     max_line_bytes: usize,
     buffer: BytesMut,
@@ -21,7 +21,7 @@ pub(super) struct Lines<R> {
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Next {
+pub(crate) enum Next {
     /// A line, without its end. It shares its memory with its neighbours.
     Line(Bytes),
     /// A line that is longer than allowed. It is not held in memory; [`Lines::skip_rest`] must be called next.
@@ -32,23 +32,23 @@ pub(super) enum Next {
 
 impl<R: Read> Lines<R> {
     /// Lines of at most this many bytes.
-    pub(super) fn new(input: R, max_line_bytes: usize) -> Self {
+    pub(crate) fn new(input: R, max_line_bytes: usize) -> Self {
         let buffer = BytesMut::new();
         Self { input, max_line_bytes, buffer, searched: 0, at_end: false, consumed: 0 }
     }
 
     /// How many bytes of the input the lines so far have taken.
-    pub(super) fn consumed_bytes(&self) -> u64 {
+    pub(crate) fn consumed_bytes(&self) -> u64 {
         self.consumed
     }
 
     /// Whether the next line is at hand, or its coming has to be waited for.
-    pub(super) fn is_ready(&mut self) -> bool {
+    pub(crate) fn is_ready(&mut self) -> bool {
         self.at_end || self.line_end().is_some()
     }
 
     /// Bytes that are held: of the lines to come.
-    pub(super) fn held_bytes(&self) -> usize {
+    pub(crate) fn held_bytes(&self) -> usize {
         self.buffer.len()
     }
 
@@ -56,7 +56,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// Those of the input.
-    pub(super) fn fill(&mut self) -> io::Result<bool> {
+    pub(crate) fn fill(&mut self) -> io::Result<bool> {
         if self.is_ready() || self.buffer.len() > self.max_line_bytes {
             return Ok(true);
         }
@@ -73,7 +73,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// Those of the input.
-    pub(super) fn next(&mut self) -> io::Result<Next> {
+    pub(crate) fn next(&mut self) -> io::Result<Next> {
         while !self.fill()? {}
         let (line, end) = match self.line_end() {
             Some(at) => (at, 1),
@@ -96,7 +96,7 @@ impl<R: Read> Lines<R> {
     ///
     /// # Errors
     /// Those of the input, and of `aside`.
-    pub(super) fn skip_rest(&mut self, aside: &mut dyn Write) -> io::Result<()> {
+    pub(crate) fn skip_rest(&mut self, aside: &mut dyn Write) -> io::Result<()> {
         loop {
             if let Some(at) = self.line_end() {
                 let line = self.take(at.saturating_add(1));

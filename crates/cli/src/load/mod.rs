@@ -9,7 +9,7 @@
 
 mod batch;
 mod file;
-mod lines;
+pub(crate) mod lines;
 mod outcome;
 
 use std::io::{self, IsTerminal as _};

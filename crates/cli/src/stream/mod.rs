@@ -86,6 +86,13 @@ pub(crate) struct StreamArg {
     stream: String,
 }
 
+impl StoreArg {
+    /// The name of the store.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// What a command is for.
 pub(crate) struct Target<'a> {
     store: &'a StoreArg,
@@ -96,7 +103,7 @@ pub(crate) struct Target<'a> {
 impl Target<'_> {
     /// Name of the store.
     pub(crate) fn store(&self) -> &str {
-        &self.store.name
+        self.store.name()
     }
 }
 

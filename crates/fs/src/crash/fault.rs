@@ -1,7 +1,7 @@
 //! Operations that fail on purpose.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What an operation does to the file system; each is one system call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,6 +58,9 @@ pub enum Fault {
     Io,
     /// A write takes at most this many bytes, and at least one fewer than it was given.
     ShortWrite(usize),
+    /// A write takes at most this many bytes, like [`Fault::ShortWrite`]; then the next attempt to write to that file fails
+    /// (`EIO`), and so does the next attempt to set its length: what was half written stays.
+    TornWrite(usize),
     /// A sync fails (`EIO`), and the kernel takes the file's unsynced bytes for written: programs still read them, no later
     /// sync will save them, and a crash may lose them.
     FailedSync,
@@ -74,12 +77,12 @@ impl Fault {
                 matches!(kind, Kind::Create | Kind::Write | Kind::Rename | Kind::CreateDir)
             }
             Self::Io | Self::PowerCut => true,
-            Self::ShortWrite(_) => matches!(kind, Kind::Write),
+            Self::ShortWrite(_) | Self::TornWrite(_) => matches!(kind, Kind::Write),
             Self::FailedSync => matches!(kind, Kind::SyncFile | Kind::SyncDir),
         }
     }
 
-    /// The error that the program gets; none for a short write.
+    /// The error that the program gets; none if it is told of a short write.
     pub(super) fn error(self) -> Option<io::Error> {
         // These two numbers are the same on every Unix.
         const EIO: i32 = 5;
@@ -87,7 +90,7 @@ impl Fault {
         match self {
             Self::NoSpace => Some(io::Error::from_raw_os_error(ENOSPC)),
             Self::Io | Self::FailedSync | Self::PowerCut => Some(io::Error::from_raw_os_error(EIO)),
-            Self::ShortWrite(_) => None,
+            Self::ShortWrite(_) | Self::TornWrite(_) => None,
         }
     }
 }
@@ -96,6 +99,8 @@ impl Fault {
 #[derive(Debug, Default)]
 pub(super) struct Plan {
     armed: Vec<Armed>,
+    /// What fails next, once each, behind a torn write.
+    behind: Vec<(OperationKind, PathBuf)>,
 }
 
 #[derive(Debug)]
@@ -112,12 +117,21 @@ impl Plan {
     }
 
     pub(super) fn clear(&mut self) {
-        self.armed.clear();
+        *self = Self::default();
     }
 
-    pub(super) fn fault(&self, number: usize, kind: OperationKind) -> Option<Fault> {
+    pub(super) fn fault(&mut self, number: usize, kind: OperationKind, path: &Path) -> Option<Fault> {
+        if let Some(index) = self.behind.iter().position(|(next, of)| *next == kind && of == path) {
+            self.behind.swap_remove(index);
+            return Some(Fault::Io);
+        }
         let hits =
             |armed: &&Armed| (armed.first..=armed.last).contains(&number) && armed.fault.concerns(kind);
-        self.armed.iter().find(hits).map(|armed| armed.fault)
+        let fault = self.armed.iter().find(hits).map(|armed| armed.fault);
+        if let Some(Fault::TornWrite(_)) = fault {
+            self.behind
+                .extend([OperationKind::Write, OperationKind::SetLen].map(|next| (next, path.to_owned())));
+        }
+        fault
     }
 }

@@ -65,7 +65,7 @@ impl Live {
         inside: impl FnOnce(&mut Self, Option<Fault>) -> Outcome<T>,
     ) -> io::Result<T> {
         let operation = Operation { number: self.log.len(), kind, path: path.to_owned() };
-        let fault = self.plan.fault(operation.number, kind);
+        let fault = self.plan.fault(operation.number, kind, path);
         let outcome = match fault.and_then(Fault::error) {
             // The kernel forgets what was to be synced.
             Some(error) if fault == Some(Fault::FailedSync) => {
@@ -181,7 +181,9 @@ impl Live {
 
     pub(super) fn bytes_to_take(bytes: &[u8], fault: Option<Fault>) -> Arc<[u8]> {
         let taken = match fault {
-            Some(Fault::ShortWrite(limit)) => bytes.get(..limit.min(bytes.len().saturating_sub(1))),
+            Some(Fault::ShortWrite(limit) | Fault::TornWrite(limit)) => {
+                bytes.get(..limit.min(bytes.len().saturating_sub(1)))
+            }
             _ => Some(bytes),
         };
         taken.unwrap_or_default().into()

@@ -105,7 +105,9 @@ impl Gateway {
         let (body, _place) = if head.has_body { self.read_body(body).await? } else { (Bytes::new(), None) };
         let message = head.message(&body)?;
         drop(body);
-        let _turn = self.requests.acquire().await;
+        // Probes do not stand in a queue: they tell whether there is one.
+        let is_probe = matches!(message, Message::Live | Message::Ready);
+        let _turn = if is_probe { None } else { self.requests.acquire().await.ok() };
         self.carry_out(message, envelope).await
     }
 

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
+use ledger_api::status::shortened;
 use serde::Serialize;
 use tonic::{Code, Status};
 
@@ -67,15 +68,16 @@ impl From<NoRoute> for Refusal {
 /// The body for a status.
 pub(super) fn body(status: &Status) -> Vec<u8> {
     #[derive(Serialize)]
-    struct Body<'a, F> {
+    struct Body<F> {
         code: i32,
-        message: &'a str,
+        message: String,
         details: [(); 0],
         #[serde(skip_serializing_if = "Option::is_none")]
         fact: Option<F>,
     }
-    let body =
-        Body { code: status.code().into(), message: status.message(), details: [], fact: fact_of(status) };
+    // It may repeat what was wrong in the request, of any length.
+    let message = shortened(status.message());
+    let body = Body { code: status.code().into(), message, details: [], fact: fact_of(status) };
     // Numbers and texts always have a JSON form.
     serde_json::to_vec(&body).unwrap_or_default()
 }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use prometheus_client::metrics::counter::Counter;
+
 /// Refusals are logged at most this often.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -12,13 +14,13 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) struct Admission {
     max_connections: usize,
     state: Mutex<State>,
+    refused: Counter,
 }
 
 #[derive(Default)]
 struct State {
     open: usize,
     by_address: HashMap<IpAddr, usize>,
-    refused: u64,
     logged_at: Option<Instant>,
 }
 
@@ -31,7 +33,7 @@ pub(crate) struct Permit {
 impl Admission {
     /// Room for so many connections.
     pub(crate) fn new(max_connections: usize) -> Arc<Self> {
-        Arc::new(Self { max_connections, state: Mutex::default() })
+        Arc::new(Self { max_connections, state: Mutex::default(), refused: Counter::default() })
     }
 
     /// A place for a connection from an address; `None` if there is none left for it.
@@ -59,17 +61,17 @@ impl Admission {
     }
 
     /// Connections that found no place so far.
-    pub(crate) fn refused(&self) -> u64 {
-        self.state().refused
+    pub(crate) fn refused(&self) -> Counter {
+        self.refused.clone()
     }
 
     fn refuse(&self, state: &mut State, address: IpAddr, is_full: bool) {
-        state.refused = state.refused.saturating_add(1);
+        let refused = self.refused.inc().saturating_add(1);
         if state.logged_at.is_some_and(|at| at.elapsed() < LOG_INTERVAL) {
             return;
         }
         state.logged_at = Some(Instant::now());
-        let (max_connections, refused) = (self.max_connections, state.refused);
+        let max_connections = self.max_connections;
         if is_full {
             tracing::warn!(max_connections, refused, peer = %address, "connections refused: there are too many");
         } else {
@@ -109,7 +111,7 @@ mod tests {
         assert!(admission.admit(mapped).is_none(), "the same machine in other clothes");
         held.extend((0..2).map(|_| admission.admit(other).unwrap()));
         assert!(admission.admit(IpAddr::from([127, 0, 0, 1])).is_none(), "all are taken");
-        assert_eq!((admission.open(), admission.refused()), (4, 3));
+        assert_eq!((admission.open(), admission.refused().get()), (4, 3));
         held.clear();
         assert_eq!(admission.open(), 0);
         assert!(admission.state().by_address.is_empty(), "nothing is kept of those who left");

@@ -111,7 +111,7 @@ async fn a_connection_too_many_is_closed_at_once_and_its_place_can_be_had_again(
         matches!(third.read(&mut [0; 1]).await, Ok(0) | Err(_)),
         "it is told by the end of the connection"
     );
-    assert_eq!((admission.open(), admission.refused()), (2, 1));
+    assert_eq!((admission.open(), admission.refused().get()), (2, 1));
     drop((held, clients));
     let _fourth = TcpStream::connect(address).await.unwrap();
     next(&mut incoming).await;

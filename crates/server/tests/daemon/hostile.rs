@@ -144,7 +144,7 @@ async fn connections_over_the_limit_are_closed_at_once_and_there_is_room_again_l
     held.pop();
     wait_for_metric(&daemon, "ledger_connections", |connections| connections < 3.0).await;
     assert_serves(&daemon).await;
-    assert_eq!(metric(&daemon, "ledger_connections_refused"), 1.0);
+    assert_eq!(metric(&daemon, "ledger_connections_refused_total"), 1.0);
 }
 
 /// Keeps appends waiting as long as it lives.

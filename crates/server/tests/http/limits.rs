@@ -135,6 +135,15 @@ async fn headers_and_paths_are_bounded() {
 }
 
 #[tokio::test]
+async fn what_was_wrong_is_not_repeated_at_length() {
+    let served = Served::start("").await;
+    let body = format!("{{\"entries\":[{{\"schemaVersion\":\"{}\"}}]}}", "x".repeat(100_000));
+    let refused = served.curl("POST", "/v1/streams/s/entries").body(&body).run().await;
+    assert_eq!(refused.refusal().0, 400);
+    assert!(refused.body.len() < 2000, "{}", refused.body.len());
+}
+
+#[tokio::test]
 async fn nonsense_is_answered_with_an_error_and_others_are_served() {
     let served = Served::start("").await;
     for bytes in [
@@ -150,4 +159,36 @@ async fn nonsense_is_answered_with_an_error_and_others_are_served() {
         assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 4"), "{answer}");
         served.bare("GET", "/v1/health").run().await.ok();
     }
+}
+
+#[tokio::test]
+async fn one_client_has_a_bounded_number_of_requests_under_way() {
+    let folder = crate::support::Folder::new(&crate::curl::with_gateway("max_requests_per_client: 2"));
+    let keys = ledger_server::KeyFile::new(folder.path());
+    let key =
+        keys.create("k", [].into(), ledger_server::Right::ALL.into(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let other =
+        keys.create("o", [].into(), ledger_server::Right::ALL.into(), jiff::Timestamp::UNIX_EPOCH).unwrap();
+    let served = Served::from(folder).await;
+    let key = format!("x-api-key: {key}");
+    let mut held = Vec::new();
+    for _ in 0..2 {
+        // A body that is on its way.
+        let head = format!(
+            "POST /v1/streams/s/entries HTTP/1.1\r\nHost: x\r\nx-ledger-store: orders\r\n{key}\r\ncontent-length: 9\r\n\r\n{{"
+        );
+        let mut socket = TcpStream::connect(served.http).await.unwrap();
+        socket.write_all(head.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    let begin = Instant::now();
+    loop {
+        assert!(begin.elapsed() < Duration::from_secs(20), "a third request is served");
+        let third = served.curl("GET", "/v1/streams").header(&key).run().await;
+        if third.status == 429 {
+            assert!(third.refusal().2.contains("2 requests under way"), "{third:?}");
+            break;
+        }
+    }
+    served.curl("GET", "/v1/streams").header(&format!("x-api-key: {other}")).run().await.ok();
 }

@@ -1,0 +1,86 @@
+use super::{Digest, FormatError};
+
+/// Reads fields one after the other; nothing is copied.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cursor<'a> {
+    rest: &'a [u8],
+    at: u64,
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, at: 0 }
+    }
+
+    pub(crate) fn at(&self) -> u64 {
+        self.at
+    }
+
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, what: &'static str, count: u64) -> Result<&'a [u8], FormatError> {
+        let split = usize::try_from(count).ok().and_then(|count| self.rest.split_at_checked(count));
+        let Some((taken, rest)) = split else {
+            let available = self.rest.len() as u64;
+            return Err(FormatError::Short { what, offset: self.at, needed: count, available });
+        };
+        self.rest = rest;
+        self.at = self.at.saturating_add(count);
+        Ok(taken)
+    }
+
+    pub(crate) fn array<const N: usize>(&mut self, what: &'static str) -> Result<&'a [u8; N], FormatError> {
+        let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
+            let available = self.rest.len() as u64;
+            return Err(FormatError::Short { what, offset: self.at, needed: N as u64, available });
+        };
+        self.rest = rest;
+        self.at = self.at.saturating_add(N as u64);
+        Ok(taken)
+    }
+
+    pub(crate) fn u8(&mut self, what: &'static str) -> Result<u8, FormatError> {
+        self.array::<1>(what).map(|[byte]| *byte)
+    }
+
+    pub(crate) fn u32(&mut self, what: &'static str) -> Result<u32, FormatError> {
+        self.array(what).map(|bytes| u32::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn u64(&mut self, what: &'static str) -> Result<u64, FormatError> {
+        self.array(what).map(|bytes| u64::from_le_bytes(*bytes))
+    }
+
+    pub(crate) fn u64_be(&mut self, what: &'static str) -> Result<u64, FormatError> {
+        self.array(what).map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
+    pub(crate) fn digest(&mut self, what: &'static str) -> Result<&'a Digest, FormatError> {
+        self.array(what)
+    }
+
+    /// A `u64` length and that many bytes.
+    pub(crate) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], FormatError> {
+        let length = self.u64(what)?;
+        self.take(what, length)
+    }
+
+    pub(crate) fn end(&self, what: &'static str) -> Result<(), FormatError> {
+        if self.rest.is_empty() {
+            return Ok(());
+        }
+        Err(FormatError::Trailing { what, offset: self.at, available: self.rest.len() as u64 })
+    }
+}
+
+/// Writes a `u64` length and the bytes.
+pub(crate) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    out.extend_from_slice(bytes);
+}

@@ -1,0 +1,152 @@
+use std::{io, path::Path, sync::Arc};
+
+use ledger_fs::{Dir, File, Open};
+
+use crate::{directory::read_at, format::Digest};
+
+pub(super) const MAGIC: &[u8; 8] = b"LCHRUN1\0";
+pub(super) const HEADER_BYTES: u64 = 72;
+
+/// The key under which a write is indexed.
+pub(super) fn composite(map: &str, key: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(map.len()).unwrap_or(u32::MAX);
+    [&length.to_be_bytes()[..], map.as_bytes(), key].concat()
+}
+
+/// An immutable index file.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) name: String,
+    file: Arc<dyn File>,
+    first: u64,
+    last: u64,
+    records: u64,
+    table: u64,
+    digest: Digest,
+}
+
+/// One record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Record {
+    pub(super) key: Vec<u8>,
+    pub(super) seqno: u64,
+}
+
+impl Run {
+    pub(super) fn file_name(first: u64, last: u64) -> String {
+        format!("run_{first}-{last}")
+    }
+
+    /// Opens a run; `None` if the file is not one that is whole.
+    pub(super) fn open(index: &dyn Dir, name: &str) -> io::Result<Option<Self>> {
+        let file: Arc<dyn File> = index.open(Path::new(name), Open::READ)?.into();
+        let length = file.metadata()?.len;
+        if length < HEADER_BYTES {
+            return Ok(None);
+        }
+        let header = read_at(&*file, 0, 72)?;
+        let mut cursor = crate::format::Cursor::new(&header);
+        let parsed = (|| {
+            let magic = cursor.array::<8>("magic").ok()?;
+            let (first, last) = (cursor.u64("first").ok()?, cursor.u64("last").ok()?);
+            let (records, table) = (cursor.u64("records").ok()?, cursor.u64("table").ok()?);
+            let digest = *cursor.digest("digest").ok()?;
+            let whole = table.checked_add(records.checked_mul(8)?)? == length && table >= HEADER_BYTES;
+            (magic == MAGIC && whole && name == Self::file_name(first, last)).then(|| Self {
+                name: name.to_owned(),
+                file,
+                first,
+                last,
+                records,
+                table,
+                digest,
+            })
+        })();
+        Ok(parsed)
+    }
+
+    pub(super) fn first(&self) -> u64 {
+        self.first
+    }
+
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
+    pub(super) fn records(&self) -> u64 {
+        self.records
+    }
+
+    pub(super) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// End of the records.
+    pub(super) fn table(&self) -> u64 {
+        self.table
+    }
+
+    pub(super) fn file(&self) -> &dyn File {
+        &*self.file
+    }
+
+    /// Offset of a record.
+    pub(super) fn offset(&self, record: u64) -> io::Result<u64> {
+        let at = self.table.saturating_add(record.saturating_mul(8));
+        Ok(u64::from_le_bytes(read_at(self.file(), at, 8)?.try_into().unwrap_or_default()))
+    }
+
+    fn record(&self, record: u64) -> io::Result<Record> {
+        let offset = self.offset(record)?;
+        let length = u32::from_le_bytes(read_at(self.file(), offset, 4)?.try_into().unwrap_or_default());
+        let end = offset.saturating_add(u64::from(length)).saturating_add(12);
+        if end > self.table {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("{} is damaged; remove it", self.name),
+            ));
+        }
+        let bytes = read_at(self.file(), offset.saturating_add(4), (length as usize).saturating_add(8))?;
+        let (key, seqno) = bytes.split_at_checked(length as usize).unwrap_or_default();
+        Ok(Record { key: key.to_vec(), seqno: u64::from_le_bytes(seqno.try_into().unwrap_or_default()) })
+    }
+
+    /// The first record that is not below `(key, seqno)`.
+    pub(super) fn lower_bound(&self, key: &[u8], seqno: u64) -> io::Result<u64> {
+        let (mut low, mut high) = (0, self.records);
+        while low < high {
+            let middle = low.midpoint(high);
+            let record = self.record(middle)?;
+            if (record.key.as_slice(), record.seqno) < (key, seqno) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// The last entry up to `seqno` that touched the key.
+    pub(super) fn latest(&self, key: &[u8], seqno: u64) -> io::Result<Option<u64>> {
+        if self.first > seqno {
+            return Ok(None);
+        }
+        let above = self.lower_bound(key, seqno.saturating_add(1))?;
+        let Some(at) = above.checked_sub(1) else { return Ok(None) };
+        let record = self.record(at)?;
+        Ok((record.key == key && record.seqno <= seqno).then_some(record.seqno))
+    }
+
+    /// All entries that touched the key.
+    pub(super) fn all(&self, key: &[u8]) -> io::Result<Vec<u64>> {
+        let mut found = Vec::new();
+        for at in self.lower_bound(key, 0)?..self.records {
+            let record = self.record(at)?;
+            if record.key != key {
+                break;
+            }
+            found.push(record.seqno);
+        }
+        Ok(found)
+    }
+}

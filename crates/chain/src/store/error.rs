@@ -1,0 +1,44 @@
+use std::io;
+
+use thiserror::Error;
+
+/// Why chunk files could not be opened, written or read.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The file system.
+    #[error("a file of the ledger could not be used")]
+    File(#[from] io::Error),
+    /// Bytes that no crash leaves behind.
+    #[error(
+        "{chunk} is damaged at offset {offset}: {reason}. Verify the ledger; restore the chunk from another copy, or recover"
+    )]
+    Damaged {
+        /// The file.
+        chunk: String,
+        /// Where.
+        offset: u64,
+        /// What is wrong.
+        reason: String,
+    },
+    /// There is no such entry.
+    #[error("there is no entry {seqno}")]
+    NotFound {
+        /// Its sequence number.
+        seqno: u64,
+    },
+    /// An entry would begin beyond 4 GiB of its chunk.
+    #[error("{chunk} is full: entries begin below 4 GiB. Sign more often, or lower the chunk size")]
+    ChunkFull {
+        /// The file.
+        chunk: String,
+    },
+    /// Committed entries cannot be taken back.
+    #[error("cannot roll back to {seqno}: everything up to {committed} is committed")]
+    Committed {
+        /// Where to.
+        seqno: u64,
+        /// What is committed.
+        committed: u64,
+    },
+}

@@ -1,0 +1,272 @@
+//! The chunk files of a writer: append, close, commit, roll back, read back, and recovery at start.
+//!
+//! # Life of a chunk
+//!
+//! ```text
+//!            close (after a signature)      commit reaches E
+//! ledger_S ──────────────────────► ledger_S-E ─────────────► ledger_S-E.committed
+//!     ▲                                 │
+//!     └───────────── rollback ──────────┘
+//! ```
+//!
+//! A file is written by one writer, in whole batches, and synced before anything is acknowledged. Closing writes the position table
+//! and its offset, syncs, and only then renames. At start, what a crash may have left is put right without asking:
+//!
+//! | found | done |
+//! |---|---|
+//! | the last entry of the open chunk is not whole | it was never acknowledged: moved to `ledger_S.<offset>.ignored` |
+//! | an open chunk without a whole entry | removed |
+//! | a table that was begun but does not fit | cut off |
+//! | an open chunk whose last entry says that the chunk ends with it | closed |
+//! | a whole table, but the name still says open | renamed |
+//!
+//! Anything else that does not fit is damage: the store does not open, and says where it is ([`StoreError::Damaged`]).
+
+mod chunk;
+mod error;
+mod reader;
+mod recover;
+
+use std::{path::Path, sync::Arc};
+
+use ledger_fs::{Dir, File, Open};
+
+pub use error::StoreError;
+pub use reader::Reader;
+pub use recover::Recovered;
+
+use crate::{
+    directory::read_at,
+    format::{
+        ChunkName, EntryHeader, FILE_HEADER_BYTES, HEADER_BYTES, MAX_ENTRY_OFFSET, POSITION_BYTES,
+        encode_table,
+    },
+};
+use chunk::Chunk;
+
+/// The chunk files of one ledger.
+#[derive(Debug)]
+pub struct ChunkStore {
+    folder: Arc<dyn Dir>,
+    /// Closed and committed chunks, in order.
+    closed: Vec<ChunkName>,
+    open: Option<Chunk>,
+    last: u64,
+    committed: u64,
+    /// Files were created or renamed since the folder was synced.
+    names_changed: bool,
+}
+
+impl ChunkStore {
+    /// Opens the chunk files in `folder`, and puts right what a crash left.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn open(folder: Arc<dyn Dir>) -> Result<(Self, Recovered), StoreError> {
+        recover::open(folder)
+    }
+
+    /// The last sequence number, 0 if there is none.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The last sequence number that is known to be committed.
+    #[must_use]
+    pub fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// Adds an entry; nothing is written before [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// [`StoreError::ChunkFull`] if it would begin beyond 4 GiB, or an error of the file system when a chunk is begun.
+    pub fn append(&mut self, entry: &[u8]) -> Result<(), StoreError> {
+        let chunk = match &mut self.open {
+            Some(chunk) => chunk,
+            None => {
+                self.names_changed = true;
+                self.open.insert(Chunk::create(&*self.folder, self.last.saturating_add(1))?)
+            }
+        };
+        if chunk.end() > MAX_ENTRY_OFFSET {
+            return Err(StoreError::ChunkFull { chunk: chunk.name().to_string() });
+        }
+        chunk.append(entry);
+        self.last = self.last.saturating_add(1);
+        Ok(())
+    }
+
+    /// Bytes of entries in the open chunk.
+    #[must_use]
+    pub fn open_bytes(&self) -> u64 {
+        self.open.as_ref().map_or(0, |chunk| chunk.end().saturating_sub(FILE_HEADER_BYTES))
+    }
+
+    /// Writes what was appended.
+    ///
+    /// # Errors
+    /// Those of the file system. The store must not be used any more then, but opened again.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        self.open.as_mut().map_or(Ok(()), Chunk::flush)
+    }
+
+    /// Writes what was appended and makes it survive a power cut.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn sync(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        self.pending_sync().run()
+    }
+
+    /// What has to be synced after a [`flush`](Self::flush), to be run while the store is used by others.
+    pub fn pending_sync(&mut self) -> PendingSync {
+        let folder = self.names_changed.then(|| Arc::clone(&self.folder));
+        self.names_changed = false;
+        PendingSync { file: self.open.as_ref().map(Chunk::file), folder }
+    }
+
+    /// Closes the open chunk; the last entry must be a signature. Everything in it is synced.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn close_chunk(&mut self) -> Result<(), StoreError> {
+        let Some(mut chunk) = self.open.take() else { return Ok(()) };
+        chunk.flush()?;
+        chunk.write_table()?;
+        let closed = ChunkName::closed(chunk.start(), self.last);
+        self.rename(chunk.name(), closed)?;
+        self.closed.push(closed);
+        Ok(())
+    }
+
+    /// Takes note that everything up to `seqno` is committed. Closed chunks below become immutable.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn commit(&mut self, seqno: u64) -> Result<(), StoreError> {
+        self.committed = self.committed.max(seqno.min(self.last));
+        for at in (0..self.closed.len()).rev() {
+            let Some(name) = self.closed.get(at).copied() else { break };
+            let Some(end) = name.end.filter(|_| !name.committed) else { break };
+            if end <= self.committed {
+                let committed = ChunkName::committed(name.start, end);
+                self.rename(name, committed)?;
+                if let Some(slot) = self.closed.get_mut(at) {
+                    *slot = committed;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back everything behind `seqno`; nothing happens if there is nothing behind it.
+    ///
+    /// # Errors
+    /// [`StoreError::Committed`] if entries behind it are committed, and those of the file system.
+    pub fn rollback(&mut self, seqno: u64) -> Result<(), StoreError> {
+        if seqno >= self.last {
+            return Ok(());
+        }
+        if seqno < self.committed {
+            return Err(StoreError::Committed { seqno, committed: self.committed });
+        }
+        if let Some(chunk) = self.open.take_if(|chunk| chunk.start() > seqno) {
+            self.folder.remove(Path::new(&chunk.name().to_string()))?;
+            self.names_changed = true;
+        }
+        while let Some(name) = self.closed.pop_if(|name| name.start > seqno) {
+            self.folder.remove(Path::new(&name.to_string()))?;
+            self.names_changed = true;
+        }
+        self.last = seqno;
+        if let Some(name) = self.closed.pop_if(|name| name.end.is_some_and(|end| end > seqno)) {
+            let open = ChunkName::open(name.start);
+            self.rename(name, open)?;
+            self.open = Some(Chunk::reopen(&*self.folder, name.start)?);
+        }
+        if let Some(chunk) = &mut self.open {
+            chunk.truncate(seqno)?;
+        }
+        self.sync()
+    }
+
+    /// The bytes of an entry, also of one that is not flushed yet.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], and those of the file system.
+    pub fn read(&self, seqno: u64) -> Result<Vec<u8>, StoreError> {
+        if let Some(chunk) = self.open.as_ref().filter(|chunk| chunk.start() <= seqno && seqno <= self.last) {
+            return chunk.read(seqno);
+        }
+        let found = self.closed.partition_point(|name| name.end.is_none_or(|end| end < seqno));
+        let name = self.closed.get(found).filter(|name| name.start <= seqno);
+        read_closed(&*self.folder, name.ok_or(StoreError::NotFound { seqno })?, seqno)
+    }
+
+    /// Names of all chunks, in order.
+    #[must_use]
+    pub fn chunks(&self) -> Vec<ChunkName> {
+        self.closed.iter().copied().chain(self.open.as_ref().map(Chunk::name)).collect()
+    }
+
+    /// The folder.
+    #[must_use]
+    pub fn folder(&self) -> &Arc<dyn Dir> {
+        &self.folder
+    }
+
+    fn rename(&mut self, from: ChunkName, to: ChunkName) -> Result<(), StoreError> {
+        self.folder.rename(Path::new(&from.to_string()), Path::new(&to.to_string()))?;
+        self.names_changed = true;
+        Ok(())
+    }
+}
+
+/// Files to sync.
+#[derive(Debug)]
+pub struct PendingSync {
+    file: Option<Arc<dyn File>>,
+    folder: Option<Arc<dyn Dir>>,
+}
+
+impl PendingSync {
+    /// Syncs them.
+    ///
+    /// # Errors
+    /// Those of the file system. Do not try again: the store must be opened anew.
+    pub fn run(&self) -> Result<(), StoreError> {
+        if let Some(file) = &self.file {
+            file.sync_data()?;
+        }
+        if let Some(folder) = &self.folder {
+            folder.sync(Path::new(""))?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads one entry of a closed chunk through its position table.
+fn read_closed(folder: &dyn Dir, name: &ChunkName, seqno: u64) -> Result<Vec<u8>, StoreError> {
+    let file = folder.open(Path::new(&name.to_string()), Open::READ)?;
+    let damaged = |reason: String| StoreError::Damaged { chunk: name.to_string(), offset: 0, reason };
+    let table = u64::from_le_bytes(read_at(&*file, 0, 8)?.try_into().unwrap_or_default());
+    let at = seqno.saturating_sub(name.start).saturating_mul(POSITION_BYTES).saturating_add(table);
+    if table < FILE_HEADER_BYTES || at.saturating_add(POSITION_BYTES) > file.metadata()?.len {
+        return Err(damaged(format!("the position table does not reach to entry {seqno}")));
+    }
+    let offset = u64::from(u32::from_le_bytes(read_at(&*file, at, 4)?.try_into().unwrap_or_default()));
+    let header = read_at(&*file, offset, HEADER_BYTES)?.try_into().unwrap_or_default();
+    let header = EntryHeader::parse(&header).map_err(|error| damaged(error.to_string()))?;
+    if offset.saturating_add(header.entry_bytes()) > table {
+        return Err(damaged(format!("entry {seqno} does not fit into the chunk")));
+    }
+    Ok(read_at(&*file, offset, usize::try_from(header.entry_bytes()).unwrap_or(usize::MAX))?)
+}
+
+/// The header and the table of a closed chunk.
+fn table_of(positions: &[u32], end: u64) -> ([u8; 8], Vec<u8>) {
+    (end.to_le_bytes(), encode_table(positions))
+}

@@ -1,0 +1,106 @@
+use std::sync::Arc;
+
+use ledger_fs::Dir;
+
+use super::{StoreError, chunk::Chunk, read_closed};
+use crate::{
+    directory::{ChunkFile, list},
+    format::ChunkName,
+    verify::{Batch, Problem, Source, sequence},
+};
+
+/// Reads the chunk files of a folder without changing anything, whether somebody writes to it or not.
+#[derive(Debug)]
+pub struct Reader {
+    folder: Arc<dyn Dir>,
+    closed: Vec<ChunkName>,
+    open: Option<Chunk>,
+}
+
+impl Reader {
+    /// Lists the folder.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] if chunks are missing or overlap, and those of the file system.
+    pub fn open(folder: Arc<dyn Dir>) -> Result<Self, StoreError> {
+        let (chunks, broken) = sequence(&list(&*folder)?, false);
+        if let Some(problem) = broken {
+            return Err(StoreError::Damaged { chunk: problem.chunk, offset: 0, reason: problem.reason });
+        }
+        let mut reader = Self { folder, closed: Vec::new(), open: None };
+        for chunk in chunks {
+            match chunk.name.end {
+                Some(_) => reader.closed.push(chunk.name),
+                None => reader.open = Some(Chunk::view(&*reader.folder, chunk.name.start)?),
+            }
+        }
+        Ok(reader)
+    }
+
+    /// The last sequence number, 0 if there is none.
+    #[must_use]
+    pub fn last(&self) -> u64 {
+        let closed = self.closed.last().and_then(|name| name.end).unwrap_or(0);
+        closed.saturating_add(self.open.as_ref().map_or(0, Chunk::count))
+    }
+
+    /// First and last sequence number of every closed chunk.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.closed.iter().filter_map(|name| Some((name.start, name.end?)))
+    }
+
+    /// The bytes of an entry.
+    ///
+    /// # Errors
+    /// [`StoreError::NotFound`], and those of the file system.
+    pub fn read(&self, seqno: u64) -> Result<Vec<u8>, StoreError> {
+        if let Some(chunk) = self.open.as_ref().filter(|chunk| chunk.start() <= seqno) {
+            return chunk.read(seqno);
+        }
+        let found = self.closed.partition_point(|name| name.end.is_none_or(|end| end < seqno));
+        let name = self.closed.get(found).filter(|name| name.start <= seqno);
+        read_closed(&*self.folder, name.ok_or(StoreError::NotFound { seqno })?, seqno)
+    }
+
+    /// Calls `visit` with the sequence number and the bytes of every entry from `from` on, in order, until it answers `false`.
+    /// Memory stays bounded. An entry at the end that is not whole is left out.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], and those of the file system and of `visit`.
+    pub fn scan<E: From<StoreError>>(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(u64, &[u8]) -> Result<bool, E>,
+    ) -> Result<(), E> {
+        let chunks = self.closed.iter().copied().chain(self.open.as_ref().map(Chunk::name));
+        let chunks =
+            chunks.filter(|name| name.end.is_none_or(|end| end >= from)).map(|name| ChunkFile { name });
+        let mut source = Source::new(&*self.folder, chunks.collect());
+        let in_open_chunk = self.open.as_ref().and_then(|chunk| chunk.position(from));
+        source.skip_to(from, in_open_chunk).map_err(damaged)?;
+        let last = self.last();
+        while let Some(batch) = self.next(&mut source)? {
+            for index in 0..batch.starts.len() {
+                let seqno = batch.seqno(index);
+                if seqno > last || (seqno >= from && !visit(seqno, batch.entry(index))?) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn next(&self, source: &mut Source<'_>) -> Result<Option<Batch>, StoreError> {
+        match source.next() {
+            Ok(batch) => Ok(batch),
+            // The tail of the open chunk is being written, or was torn.
+            Err(problem) if problem.seqno.is_some_and(|seqno| seqno > self.last()) => Ok(None),
+            Err(problem) => Err(damaged(problem)),
+        }
+    }
+}
+
+fn damaged(problem: Problem) -> StoreError {
+    let offset = problem.offset.unwrap_or_default();
+    StoreError::Damaged { chunk: problem.chunk, offset, reason: problem.reason }
+}

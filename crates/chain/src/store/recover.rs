@@ -1,0 +1,106 @@
+//! What happens when chunk files are opened.
+
+use std::{path::Path, sync::Arc};
+
+use ledger_fs::{Dir, replace};
+
+use super::{ChunkStore, StoreError, chunk::Chunk, table_of};
+use crate::{
+    directory::{list, read_at},
+    format::{ChunkName, EntryHeader},
+};
+
+/// What a crash had left, and was put right.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Recovered {
+    /// Bytes cut off at the end of the open chunk: an entry that was not whole, and what followed it.
+    pub cut_bytes: u64,
+    /// The file that they were moved to, in the ledger's folder; nobody reads it.
+    pub set_aside: Option<String>,
+    /// An open chunk without a whole entry was removed.
+    pub removed: Option<String>,
+    /// Closing a chunk was completed.
+    pub closed: Option<String>,
+}
+
+pub(super) fn open(folder: Arc<dyn Dir>) -> Result<(ChunkStore, Recovered), StoreError> {
+    let listing = list(&*folder)?;
+    let mut store =
+        ChunkStore { folder, closed: Vec::new(), open: None, last: 0, committed: 0, names_changed: false };
+    let mut recovered = Recovered::default();
+    for stray in listing.strays.iter().filter(|name| name.starts_with("ledger_") && name.ends_with(".tmp")) {
+        store.folder.remove(Path::new(stray))?;
+    }
+    for chunk in listing.chunks {
+        let name = chunk.name;
+        if store.open.is_some() || name.start != store.last.saturating_add(1) {
+            let reason = format!("it begins at {}, after entry {}", name.start, store.last);
+            return Err(StoreError::Damaged { chunk: name.to_string(), offset: 0, reason });
+        }
+        match name.end {
+            Some(end) => {
+                store.closed.push(name);
+                store.last = end;
+                store.committed = if name.committed { end } else { store.committed };
+            }
+            None => open_chunk(&mut store, name, &mut recovered)?,
+        }
+    }
+    // Names that were changed before a crash may not have been synced.
+    store.names_changed = true;
+    store.sync()?;
+    Ok((store, recovered))
+}
+
+fn open_chunk(store: &mut ChunkStore, name: ChunkName, recovered: &mut Recovered) -> Result<(), StoreError> {
+    let mut chunk = Chunk::reopen(&*store.folder, name.start)?;
+    let length = chunk.file().metadata()?.len;
+    let table = chunk.table_offset(length)?;
+    let count = chunk.count();
+    store.last = store.last.saturating_add(count);
+    if count == 0 {
+        store.folder.remove(Path::new(&name.to_string()))?;
+        recovered.removed = Some(name.to_string());
+        return Ok(());
+    }
+    let whole = table == chunk.end() && has_whole_table(&chunk, length)?;
+    if whole || ends_by_flag(&chunk, store.last)? {
+        if whole {
+            chunk.sync()?;
+        } else {
+            chunk.cut()?;
+            chunk.write_table()?;
+        }
+        let closed = ChunkName::closed(name.start, store.last);
+        store.rename(name, closed)?;
+        recovered.closed = Some(closed.to_string());
+        store.closed.push(closed);
+        return Ok(());
+    }
+    recovered.cut_bytes = length.saturating_sub(chunk.end());
+    if recovered.cut_bytes > 0 && table == 0 {
+        // Should this be damage and no torn write, nothing is lost.
+        let count = usize::try_from(recovered.cut_bytes).unwrap_or(usize::MAX);
+        let aside = format!("{name}.{}.ignored", chunk.end());
+        replace(&*store.folder, Path::new(&aside), &read_at(&*chunk.file(), chunk.end(), count)?)?;
+        recovered.set_aside = Some(aside);
+    }
+    chunk.cut()?;
+    store.open = Some(chunk);
+    Ok(())
+}
+
+/// The last entry says that the chunk ends with it: closing it had begun, or had not even begun.
+fn ends_by_flag(chunk: &Chunk, last: u64) -> Result<bool, StoreError> {
+    let entry = chunk.read(last)?;
+    let header = entry.first_chunk().map(EntryHeader::parse);
+    Ok(matches!(header, Some(Ok(header)) if header.flags.chunk_after))
+}
+
+fn has_whole_table(chunk: &Chunk, length: u64) -> Result<bool, StoreError> {
+    let (_, table) = table_of(chunk.positions(), chunk.end());
+    if length.saturating_sub(chunk.end()) != table.len() as u64 {
+        return Ok(false);
+    }
+    Ok(read_at(&*chunk.file(), chunk.end(), table.len())? == table)
+}

@@ -1,0 +1,224 @@
+//! One verification: hands out work, takes results back in order, collects the verdict.
+
+use std::{collections::BTreeMap, sync::mpsc};
+
+use ledger_fs::Dir;
+
+use super::{
+    Check, Problem, Report, Survey, Verdict, Verifier,
+    digest::Digested,
+    pool::{Done, Job},
+    read::Source,
+    sequence,
+    signatures::Checked,
+    state::{State, Walk},
+};
+use crate::{
+    directory::{ChunkFile, Listing},
+    format::TxId,
+};
+
+/// Pieces of work in flight per thread.
+const PIECES_PER_THREAD: u64 = 3;
+
+pub(crate) struct Run<'a> {
+    verifier: &'a Verifier,
+    chunks: Vec<ChunkFile>,
+    walk: Walk,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+    raw: u64,
+    cose: u64,
+    verified_until: Option<TxId>,
+    signature_failed: bool,
+    read: u64,
+}
+
+/// Results that come in any order, handed on in the order of their numbers.
+struct Ordered<T> {
+    given: u64,
+    taken: u64,
+    early: BTreeMap<u64, T>,
+}
+
+impl<T> Ordered<T> {
+    fn new() -> Self {
+        Self { given: 0, taken: 0, early: BTreeMap::new() }
+    }
+
+    fn number(&mut self) -> u64 {
+        let number = self.given;
+        self.given = self.given.saturating_add(1);
+        number
+    }
+
+    fn in_flight(&self) -> u64 {
+        self.given.saturating_sub(self.taken)
+    }
+
+    fn put(&mut self, number: u64, result: T) {
+        self.early.insert(number, result);
+    }
+
+    fn take(&mut self) -> Option<T> {
+        let result = self.early.remove(&self.taken)?;
+        self.taken = self.taken.saturating_add(1);
+        Some(result)
+    }
+
+    fn give_up(&mut self) {
+        self.taken = self.given;
+        self.early.clear();
+    }
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(verifier: &'a Verifier, listing: &Listing) -> Self {
+        let (chunks, broken) = sequence(listing, verifier.committed_only);
+        let mut notes = Vec::new();
+        let mut note = |names: &[String], what: &str| {
+            if !names.is_empty() {
+                notes.push(format!("not read, {what}: {}", names.join(", ")));
+            }
+        };
+        note(&listing.strays, "not a chunk file");
+        note(&listing.ignored, "set aside by a writer");
+        note(
+            &listing.recovery.iter().map(ChunkFile::file_name).collect::<Vec<_>>(),
+            "of an unfinished recovery",
+        );
+        Self {
+            verifier,
+            chunks,
+            walk: Walk::new(State::new()),
+            problems: broken.into_iter().collect(),
+            notes,
+            raw: 0,
+            cose: 0,
+            verified_until: None,
+            signature_failed: false,
+            read: 0,
+        }
+    }
+
+    /// Reads to the end or to the first problem.
+    pub(crate) fn go(&mut self, folder: &dyn Dir, jobs: &mpsc::Sender<Job>, results: &mpsc::Receiver<Done>) {
+        let window = (self.verifier.threads as u64).saturating_mul(PIECES_PER_THREAD);
+        let mut source = Source::new(folder, self.chunks.clone());
+        let (mut digests, mut checks) = (Ordered::new(), Ordered::new());
+        let mut at_end = false;
+        let mut broken: Option<Problem> = None;
+        loop {
+            while !at_end && digests.in_flight() < window && checks.in_flight() < window {
+                match source.next() {
+                    Ok(Some(batch)) => _ = jobs.send(Job::Digest(digests.number(), batch)),
+                    Ok(None) => at_end = true,
+                    Err(problem) => (at_end, broken) = (true, Some(problem)),
+                }
+            }
+            if digests.in_flight() == 0 && checks.in_flight() == 0 {
+                break;
+            }
+            match results.recv() {
+                Ok(Done::Digested(number, digested)) => digests.put(number, digested),
+                Ok(Done::Checked(number, checked)) => checks.put(number, checked),
+                Err(_) => break,
+            }
+            while let Some(digested) = digests.take() {
+                if let Err(problem) = self.walk_on(&digested, &mut checks, jobs) {
+                    // Nothing behind it can be judged.
+                    (at_end, broken) = (true, Some(problem));
+                    digests.give_up();
+                }
+            }
+            while let Some(checked) = checks.take() {
+                self.checked(checked);
+            }
+        }
+        self.read = source.opened;
+        self.problems.extend(broken);
+    }
+
+    fn walk_on(
+        &mut self,
+        digested: &Digested,
+        checks: &mut Ordered<Checked>,
+        jobs: &mpsc::Sender<Job>,
+    ) -> Result<(), Problem> {
+        let mut signatures = Vec::new();
+        let outcome = self.walk.take(digested, &mut signatures);
+        if !signatures.is_empty() {
+            _ = jobs.send(Job::Check(checks.number(), signatures));
+        }
+        outcome
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        self.raw = self.raw.saturating_add(checked.raw);
+        self.cose = self.cose.saturating_add(checked.cose);
+        if !self.signature_failed {
+            self.verified_until = checked.until.or(self.verified_until);
+        }
+        self.signature_failed |= checked.problem.is_some();
+        self.problems.extend(checked.problem);
+    }
+
+    pub(crate) fn finish(mut self) -> (Report, Survey) {
+        let mut survey = self.walk.survey();
+        survey.verified_until = self.verified_until;
+        self.check_expectations();
+        let walk = &self.walk;
+        let mut note = |count: u64, what: &str| {
+            if count > 0 {
+                self.notes.push(format!("{count} {what}"));
+            }
+        };
+        note(walk.deprecated, "entries of a deprecated type");
+        note(walk.unordered, "entries whose maps are not in canonical order");
+        for txid in &walk.services {
+            self.notes.push(format!("the service changed its identity at {txid}"));
+        }
+        let verdict = match self.verified_until {
+            _ if !self.problems.is_empty() => Verdict::Damaged,
+            None => Verdict::Unsigned,
+            Some(_) => Verdict::Verified,
+        };
+        self.problems.sort_by_key(|problem| (problem.seqno.is_none(), problem.seqno));
+        let report = Report {
+            verdict,
+            verified_until: self.verified_until,
+            chunks: self.read,
+            entries: walk.entries,
+            bytes: walk.bytes,
+            raw_signatures: self.raw,
+            cose_signatures: self.cose,
+            service: walk.state.service.as_ref().map(|service| service.key.id()),
+            unsigned_tail: walk.tail,
+            problems: self.problems,
+            notes: self.notes,
+        };
+        (report, survey)
+    }
+
+    fn check_expectations(&mut self) {
+        let last = self.chunks.last().map(ChunkFile::file_name).unwrap_or_default();
+        let mut problem = |check, reason| {
+            self.problems.push(Problem { check, chunk: last.clone(), seqno: None, offset: None, reason });
+        };
+        if let Some(expected) = self.verifier.expected.filter(|expected| {
+            self.verified_until.is_none_or(|until| until.seqno < expected.seqno || until.view < expected.view)
+        }) {
+            problem(Check::Expected, format!("the ledger should be signed up to {expected}, but is not"));
+        }
+        let service = self.walk.state.service.as_ref();
+        if self
+            .verifier
+            .service
+            .as_ref()
+            .is_some_and(|key| service.is_none_or(|service| *service.key != *key))
+        {
+            let reason = "the ledger does not belong to the service whose certificate was given";
+            problem(Check::Service, reason.into());
+        }
+    }
+}

@@ -1,0 +1,157 @@
+use std::{fmt::Write as _, path::Path};
+
+use ledger_fs::{Dir, Open, Replacement, append_all, read_all, replace, temporary_name};
+use zeroize::Zeroizing;
+
+use super::LedgerError;
+use crate::{
+    crypto::{Certificate, Curve, LedgerSecret, PrivateKey, node_certificate, service_certificate},
+    format::WriteSet,
+    governance::{NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, json},
+    verify::Secrets,
+};
+
+const SERVICE_KEY: &str = "service_key.pem";
+const SERVICE_CERT: &str = "service_cert.pem";
+const NODE_KEY: &str = "node_key.pem";
+const NODE_CERT: &str = "node_cert.pem";
+const SECRETS: &str = "ledger_secrets";
+const VIEW: &str = "view";
+
+/// Larger than any key file.
+const MAX_KEY_FILE_BYTES: usize = 1 << 20;
+
+/// The keys that sign: those of the service and of the node.
+#[derive(Debug)]
+pub struct Identity {
+    /// Key of the service.
+    pub service: PrivateKey,
+    /// Its certificate, PEM.
+    pub service_cert: String,
+    /// Key of the node.
+    pub node: PrivateKey,
+    /// Its certificate, PEM, issued by the service.
+    pub node_cert: String,
+    /// Id of the node.
+    pub node_id: String,
+}
+
+impl Identity {
+    /// Makes new keys for a service and a node.
+    ///
+    /// # Errors
+    /// [`LedgerError::Key`] or [`LedgerError::Certificate`].
+    pub fn generate(curve: Curve, unix_seconds: u64) -> Result<Self, LedgerError> {
+        let service = PrivateKey::generate(curve)?;
+        let service_cert = service_certificate(&service, unix_seconds)?;
+        Self::with_new_node(service, service_cert, curve, unix_seconds)
+    }
+
+    /// The same service with a new node key.
+    pub(super) fn with_new_node(
+        service: PrivateKey,
+        service_cert: String,
+        curve: Curve,
+        unix_seconds: u64,
+    ) -> Result<Self, LedgerError> {
+        let node = PrivateKey::generate(curve)?;
+        let node_cert = node_certificate(node.public(), &service, unix_seconds)?;
+        let node_id = node.public().id();
+        Ok(Self { service, service_cert, node, node_cert, node_id })
+    }
+
+    /// Adds the writes that make the node known and trusted.
+    pub(super) fn trust_node(&self, writes: &mut WriteSet) {
+        let node = self.node_id.as_bytes();
+        writes.put(NODES_INFO, node, json(&NodeInfo { cert: None, status: NodeStatus::Trusted }));
+        writes.put(NODE_CERTIFICATES, node, self.node_cert.as_bytes());
+    }
+
+    /// Writes the key files. Existing ones are replaced, each in one step.
+    pub(super) fn store(&self, keys: &dyn Dir) -> Result<(), LedgerError> {
+        write_secret(keys, SERVICE_KEY, self.service.to_pem().as_bytes())?;
+        write_secret(keys, NODE_KEY, self.node.to_pem().as_bytes())?;
+        replace(keys, Path::new(SERVICE_CERT), self.service_cert.as_bytes())?;
+        replace(keys, Path::new(NODE_CERT), self.node_cert.as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads the key files.
+    pub(super) fn load(keys: &dyn Dir) -> Result<Self, LedgerError> {
+        let service = PrivateKey::from_pem(&read_text(keys, SERVICE_KEY)?)?;
+        let node = PrivateKey::from_pem(&read_text(keys, NODE_KEY)?)?;
+        let service_cert = read_text(keys, SERVICE_CERT)?.to_string();
+        let node_cert = read_text(keys, NODE_CERT)?.to_string();
+        if Certificate::from_pem(service_cert.as_bytes())?.key() != service.public() {
+            return Err(LedgerError::WrongKeys { reason: format!("{SERVICE_CERT} is not of {SERVICE_KEY}") });
+        }
+        let certificate = Certificate::from_pem(node_cert.as_bytes())?;
+        if certificate.key() != node.public() || !certificate.is_signed_by(service.public()) {
+            return Err(LedgerError::WrongKeys {
+                reason: format!("{NODE_CERT} is not of {NODE_KEY} and {SERVICE_KEY}"),
+            });
+        }
+        let node_id = node.public().id();
+        Ok(Self { service, service_cert, node, node_cert, node_id })
+    }
+}
+
+/// Writes the ledger secrets.
+pub(super) fn store_secrets(keys: &dyn Dir, secrets: &Secrets) -> Result<(), LedgerError> {
+    let mut text = Zeroizing::new(String::new());
+    for (seqno, secret) in secrets.iter() {
+        let hex = Zeroizing::new(hex::encode(secret.bytes()));
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{seqno} {}", *hex);
+    }
+    write_secret(keys, SECRETS, text.as_bytes())
+}
+
+/// Reads the ledger secrets of a folder of keys.
+///
+/// # Errors
+/// [`LedgerError::KeyFile`], and those of the file system.
+pub fn load_secrets(keys: &dyn Dir) -> Result<Secrets, LedgerError> {
+    let text = read_text(keys, SECRETS)?;
+    let mut secrets = Secrets::none();
+    for (number, line) in text.lines().enumerate() {
+        let secret = line.split_once(' ').and_then(|(seqno, hex)| {
+            let mut bytes = Zeroizing::new([0; 32]);
+            hex::decode_to_slice(hex, &mut *bytes).ok()?;
+            Some((seqno.parse().ok()?, LedgerSecret::new(*bytes).ok()?))
+        });
+        let reason = || format!("line {} is not `<seqno> <64 hex digits>`", number.saturating_add(1));
+        let (seqno, secret) =
+            secret.ok_or_else(|| LedgerError::KeyFile { file: SECRETS.to_owned(), reason: reason() })?;
+        secrets.insert(seqno, secret);
+    }
+    Ok(secrets)
+}
+
+/// Begins a view behind `last` and behind all that were begun before, and remembers it.
+pub(super) fn next_view(keys: &dyn Dir, last: u32) -> Result<u32, LedgerError> {
+    let before = match read_text(keys, VIEW) {
+        Ok(text) => text.trim().parse().unwrap_or(0),
+        Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    let view = last.max(before).saturating_add(1);
+    replace(keys, Path::new(VIEW), view.to_string().as_bytes())?;
+    Ok(view)
+}
+
+fn read_text(keys: &dyn Dir, file: &str) -> Result<Zeroizing<String>, LedgerError> {
+    let bytes = read_all(keys, Path::new(file), MAX_KEY_FILE_BYTES)?;
+    let text = String::from_utf8(bytes);
+    Ok(Zeroizing::new(
+        text.map_err(|_| LedgerError::KeyFile { file: file.to_owned(), reason: "not text".into() })?,
+    ))
+}
+
+/// Writes a file that only its owner may read, in one step.
+fn write_secret(keys: &dyn Dir, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+    let replacement = Replacement::begin(keys, temporary_name(Path::new(name)), Open::APPEND.private())?;
+    append_all(replacement.file(), bytes, 0).map_err(std::io::Error::from)?;
+    replacement.commit(Path::new(name))?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! What we write, read by the Python package `ccf`.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test fails by panicking"
+)]
+
+mod common;
+#[path = "common/python.rs"]
+mod python;
+
+use std::{fs, time::Duration};
+
+use common::{fixture, record, verify};
+use ledger_chain::{
+    WriteSet,
+    verify::Verdict,
+    writer::{Ledger, Profile, Settings},
+};
+
+fn settings(profile: Profile) -> Settings {
+    Settings {
+        profile,
+        sign_every_entries: 7,
+        sign_after: Duration::from_secs(3600),
+        chunk_bytes: 6_000,
+        ..Settings::default()
+    }
+}
+
+/// A ledger of several chunks with public and private maps, removals, claims, two views, and an open chunk at the end.
+fn write(profile: Profile) -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let ledger = Ledger::init(home.path(), settings(profile)).unwrap();
+    for at in 0..30 {
+        ledger.append(&record(&format!("key-{at}"), "value")).unwrap();
+        let mut writes = WriteSet::new();
+        writes.put("notes", format!("{at}"), [0, 159, 146, 150]).put("public:app.empty", "", "");
+        writes.remove("public:app.records", format!("key-{}", at / 2));
+        ledger.append_with_claims(&writes, [at; 32]).unwrap();
+    }
+    ledger.close().unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(home.path(), settings(profile)).unwrap();
+    ledger.append(&record("another", "view")).unwrap();
+    ledger.sign().unwrap();
+    ledger.close().unwrap();
+    home
+}
+
+#[test]
+fn the_validator_accepts_what_we_write_in_every_profile() {
+    for profile in [Profile::Dual, Profile::Raw, Profile::Cose] {
+        let home = write(profile);
+        let folder = home.path().join("ledger");
+        let ours = verify(&folder);
+        assert_eq!(ours.verdict, Verdict::Verified);
+        assert!(ours.chunks >= 3);
+        let theirs = python::validate(&folder).unwrap();
+        let signatures = ours.raw_signatures;
+        // 6.0.28 checks COSE signatures, but counts raw ones only.
+        let until = if profile.raw() { ours.verified_until.unwrap().to_string() } else { "0.0".into() };
+        assert_eq!(theirs, format!("{} {signatures} {until}", ours.entries), "{profile:?}");
+    }
+}
+
+#[test]
+fn the_validator_refuses_a_ledger_of_ours_with_one_bit_flipped() {
+    let home = write(Profile::Cose);
+    let path =
+        fs::read_dir(home.path().join("ledger")).unwrap().map(|entry| entry.unwrap().path()).min().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    assert!(python::validate(&home.path().join("ledger")).is_err());
+}
+
+#[test]
+fn read_ledger_prints_our_ledger_and_says_that_it_is_verified() {
+    let home = write(Profile::Dual);
+    let folder = home.path().join("ledger");
+    let text = python::program("read_ledger.py", &[folder.to_str().unwrap(), "--uncommitted"]).unwrap();
+    assert!(text.contains("public:app.records") && text.contains("Ledger verification complete"), "{text}");
+}
+
+#[test]
+fn split_ledger_splits_a_chunk_of_ours_and_the_parts_still_verify() {
+    let home = write(Profile::Dual);
+    let folder = home.path().join("ledger");
+    let (name, path) = common::chunks(&folder).into_iter().find(|(name, _)| name.committed).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    for (_, other) in common::chunks(&folder).iter().filter(|(other, _)| *other != name) {
+        fs::copy(other, out.path().join(other.file_name().unwrap())).unwrap();
+    }
+    let mut split = None;
+    common::each_entry(&folder, |entry| {
+        let signature = entry.public.windows(22).any(|part| part == b"ccf.internal.signature");
+        split = split.or((signature && entry.txid().seqno > name.start).then_some(entry.txid().seqno));
+    });
+    let (path, seqno) = (path.to_str().unwrap().to_owned(), split.unwrap().to_string());
+    let text =
+        python::program("split_ledger.py", &[&path, &seqno, "--output-dir", out.path().to_str().unwrap()])
+            .unwrap();
+    assert_eq!(common::chunks(out.path()).len(), common::chunks(&folder).len() + 1, "{text}");
+    let report = verify(out.path());
+    assert_eq!(report.entries, verify(&folder).entries);
+    let python = python::validate(out.path());
+    assert!(python.is_ok(), "{python:?}");
+    // The tool does not set the flag that ends a chunk, and none of ours is set within one.
+    assert_eq!(report.problems, []);
+}
+
+#[test]
+fn both_accept_the_ledgers_of_others() {
+    for (ledger, verdict) in
+        [("valid/ledger", "35 11 5.34"), ("real/acme_containing_service/ledger", "22 8 2.22")]
+    {
+        assert_eq!(python::validate(&fixture(ledger)).unwrap(), verdict);
+        assert_eq!(verify(&fixture(ledger)).verdict, Verdict::Verified);
+    }
+}
+
+#[test]
+fn contents_are_printed_as_read_ledger_prints_them() {
+    for ledger in ["valid/ledger", "real/acme_containing_service/ledger", "real/eol_service/ledger"] {
+        let folder = fixture(ledger);
+        let theirs = python::program("read_ledger.py", &[folder.to_str().unwrap(), "--uncommitted"]).unwrap();
+        let theirs: Vec<_> = theirs.lines().filter(|line| line.starts_with("  ")).collect();
+        let mut ours = String::new();
+        common::each_entry(&folder, |entry| ours.push_str(&ledger_chain::print::entry(&entry).unwrap()));
+        for (at, (ours, theirs)) in ours.lines().zip(&theirs).enumerate() {
+            assert_eq!(&ours, theirs, "{ledger} line {at}");
+        }
+        assert_eq!(ours.lines().count(), theirs.len(), "{ledger}");
+    }
+}

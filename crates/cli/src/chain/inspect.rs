@@ -1,0 +1,256 @@
+//! `ledger chain read|ls|stat`.
+
+use std::io::{IsTerminal, stdout};
+
+use clap::Args;
+use ledger_chain::directory::list;
+use ledger_chain::format::{ChunkName, ChunkState, Entry, Maps, PublicDomain};
+use ledger_chain::jsonl::{EntryLine, WriteLine};
+use ledger_chain::store::{Reader, StoreError};
+use ledger_chain::verify::Secrets;
+use ledger_chain::{EntryKind, TxId, WriteSet, print};
+use ledger_fs::Dir;
+use serde::Serialize;
+
+use super::{Place, PlaceArg, failed};
+use crate::console::Console;
+use crate::errors::Failure;
+
+/// Arguments of `read`.
+#[derive(Args, Debug)]
+pub(crate) struct ReadArgs {
+    #[command(flatten)]
+    place: PlaceArg,
+    /// First sequence number
+    #[arg(long, value_name = "SEQNO", default_value_t = 1)]
+    from: u64,
+    /// Print so many entries at most
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+    /// Print a JSON object per entry; private maps too, if the ledger's secrets are there
+    #[arg(long)]
+    json: bool,
+}
+
+/// Arguments of `ls`.
+#[derive(Args, Debug)]
+pub(crate) struct LsArgs {
+    #[command(flatten)]
+    place: PlaceArg,
+}
+
+/// Arguments of `stat`.
+#[derive(Args, Debug)]
+pub(crate) struct StatArgs {
+    #[command(flatten)]
+    place: PlaceArg,
+    /// Print a JSON object and no strip
+    #[arg(long)]
+    json: bool,
+}
+
+fn visit(
+    reader: &Reader,
+    from: u64,
+    mut each: impl FnMut(&Entry<'_>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    // The failure of the visitor travels beside the error of the reader.
+    struct Stop(Option<Failure>);
+    impl From<StoreError> for Stop {
+        fn from(error: StoreError) -> Self {
+            Self(Some(failed(error)))
+        }
+    }
+    let outcome = reader.scan(from, |_, bytes| {
+        let (entry, _) = Entry::parse(bytes).map_err(|error| Stop(Some(failed(error))))?;
+        each(&entry).map_err(|failure| Stop(Some(failure)))
+    });
+    match outcome {
+        Err(Stop(Some(failure))) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn read(args: &ReadArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    let place = Place::open(&args.place.dir)?;
+    let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets()?);
+    let mut left = args.limit;
+    if left == 0 {
+        return Ok(());
+    }
+    visit(&reader, args.from, |entry| {
+        if args.json {
+            print_json(entry, &secrets, console)?;
+        } else {
+            console.out.write_all(print::entry(entry).map_err(failed)?.as_bytes())?;
+        }
+        left = left.saturating_sub(1);
+        Ok(left > 0)
+    })
+}
+
+fn print_json(entry: &Entry<'_>, secrets: &Secrets, console: &mut Console<'_>) -> Result<(), Failure> {
+    let domain = PublicDomain::parse(entry.public).map_err(failed)?;
+    let mut writes = WriteSet::new();
+    writes.extend(domain.maps()).map_err(failed)?;
+    if let Some(secret) = secrets.at(entry.txid().seqno).filter(|_| !entry.private.is_empty()) {
+        let clear = secret.open(entry.iv, entry.public, entry.tag, entry.private).map_err(failed)?;
+        writes.extend(Maps::of_private(&clear)).map_err(failed)?;
+    }
+    let line = EntryLine {
+        txid: entry.txid(),
+        kind: EntryKind::of(entry).map_err(failed)?,
+        bytes: entry.bytes.len(),
+        private_bytes: entry.private.len(),
+        write_set_digest: hex(&entry.write_set_digest()),
+        claims_digest: domain.claims_digest.filter(|digest| **digest != [0; 32]).map(|digest| hex(digest)),
+        writes: WriteLine::all(&writes),
+    };
+    Ok(writeln!(console.out, "{}", serde_json::to_string(&line).map_err(failed)?)?)
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+pub(super) fn ls(args: &LsArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    let place = Place::open(&args.place.dir)?;
+    let listing = list(&*place.ledger).map_err(failed)?;
+    for chunk in listing.chunks.iter().chain(&listing.recovery) {
+        let name = chunk.file_name();
+        let length = place.ledger.metadata(name.as_ref()).map_err(failed)?.len;
+        writeln!(console.out, "{}\t{length}\t{name}", state(&chunk.name))?;
+    }
+    for (names, what) in [(&listing.ignored, "set aside"), (&listing.strays, "not a chunk")] {
+        names.iter().for_each(|name| console.note(format_args!("{what}: {name}")));
+    }
+    Ok(())
+}
+
+fn state(name: &ChunkName) -> &'static str {
+    match name.state() {
+        ChunkState::Open => "open",
+        ChunkState::Closed => "closed",
+        ChunkState::Committed => "committed",
+    }
+}
+
+#[derive(Serialize)]
+struct Stat {
+    chunks: usize,
+    entries: u64,
+    bytes: u64,
+    first: Option<TxId>,
+    last: Option<TxId>,
+    last_signature: Option<TxId>,
+    unsigned_entries: u64,
+    kinds: Vec<(EntryKind, u64)>,
+}
+
+/// Cells of a strip; a longer ledger gets cells of several entries, which show the most important one.
+const MAX_CELLS: u64 = 2_000;
+
+pub(super) fn stat(args: &StatArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    let place = Place::open(&args.place.dir)?;
+    let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
+    let per_cell = reader.last().div_ceil(MAX_CELLS).max(1);
+    let mut stat = Stat {
+        chunks: list(&*place.ledger).map_err(failed)?.chunks.len(),
+        entries: 0,
+        bytes: 0,
+        first: None,
+        last: None,
+        last_signature: None,
+        unsigned_entries: 0,
+        kinds: EntryKind::ALL.iter().map(|kind| (*kind, 0)).collect(),
+    };
+    let mut cells: Vec<EntryKind> = Vec::new();
+    visit(&reader, 1, |entry| {
+        let kind = EntryKind::of(entry).map_err(failed)?;
+        match cells.last_mut().filter(|_| !stat.entries.is_multiple_of(per_cell)) {
+            Some(cell) => *cell = kind.max(*cell),
+            None => cells.push(kind),
+        }
+        stat.entries = stat.entries.saturating_add(1);
+        stat.bytes = stat.bytes.saturating_add(entry.bytes.len() as u64);
+        stat.first = stat.first.or(Some(entry.txid()));
+        stat.last = Some(entry.txid());
+        stat.unsigned_entries = stat.unsigned_entries.saturating_add(1);
+        if kind == EntryKind::Signature {
+            (stat.last_signature, stat.unsigned_entries) = (Some(entry.txid()), 0);
+        }
+        stat.kinds
+            .iter_mut()
+            .filter(|(name, _)| *name == kind)
+            .for_each(|(_, count)| *count = count.saturating_add(1));
+        Ok(true)
+    })?;
+    if args.json {
+        return Ok(writeln!(console.out, "{}", serde_json::to_string(&stat).map_err(failed)?)?);
+    }
+    print_stat(&stat, &cells, per_cell, &*place.ledger, console)
+}
+
+fn print_stat(
+    stat: &Stat,
+    cells: &[EntryKind],
+    per_cell: u64,
+    ledger: &dyn Dir,
+    console: &mut Console<'_>,
+) -> Result<(), Failure> {
+    let text = |txid: Option<TxId>| txid.map_or_else(|| "none".to_owned(), |txid| txid.to_string());
+    writeln!(console.out, "{}", ledger.path().display())?;
+    writeln!(console.out, "  {} entries, {} bytes, {} chunks", stat.entries, stat.bytes, stat.chunks)?;
+    writeln!(console.out, "  from {} to {}", text(stat.first), text(stat.last))?;
+    writeln!(
+        console.out,
+        "  last signature {}, {} entries behind it",
+        text(stat.last_signature),
+        stat.unsigned_entries
+    )?;
+    let colours = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    for row in cells.chunks(64) {
+        write!(console.out, "  ")?;
+        for kind in row {
+            match colours {
+                true => write!(console.out, "\x1b[{}m{}\x1b[0m", colour(*kind), kind.letter())?,
+                false => write!(console.out, "{}", kind.letter())?,
+            }
+        }
+        writeln!(console.out)?;
+    }
+    let counts = stat.kinds.iter().filter(|(_, count)| *count > 0);
+    let legend: Vec<_> =
+        counts.map(|(kind, count)| format!("{} {} {count}", kind.letter(), name(*kind))).collect();
+    writeln!(console.out, "  {}", legend.join(", "))?;
+    if per_cell > 1 {
+        writeln!(console.out, "  one cell stands for {per_cell} entries, and shows the most important")?;
+    }
+    Ok(())
+}
+
+fn name(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Public => "public",
+        EntryKind::Private => "private",
+        EntryKind::Internal => "internal",
+        EntryKind::Signature => "signature",
+        EntryKind::Governance => "governance",
+        EntryKind::ServiceOpen => "service open",
+        EntryKind::ServiceRecovering => "service recovering",
+        EntryKind::ServiceNew => "new service",
+    }
+}
+
+fn colour(kind: EntryKind) -> &'static str {
+    match kind {
+        EntryKind::Public => "32",
+        EntryKind::Private => "34",
+        EntryKind::Internal => "90",
+        EntryKind::Signature => "33",
+        EntryKind::Governance => "35",
+        EntryKind::ServiceOpen => "1;32",
+        EntryKind::ServiceRecovering => "1;31",
+        EntryKind::ServiceNew => "1;36",
+    }
+}

@@ -1,0 +1,17 @@
+//! The ledger: the files in which everything is recorded.
+
+mod context;
+mod home;
+mod log;
+mod record;
+
+pub use context::Session as SessionContext;
+pub use context::{
+    Context, DataFile, Host, Listen, MASK, Moment, Paths, Service, SpawnPlan, Spawned, SrcPath, State,
+    StateName, Supplier,
+};
+pub use home::{Home, HomeError, HomeLock, Session, WATCH_SESSION};
+pub use log::{KEPT_LOGS, MAX_LOG_BYTES};
+pub use record::{Liveness, Record, RecordProblem};
+
+pub(crate) use log::Log;
