@@ -1,7 +1,8 @@
 //! The takeover of locks under every order in which contenders' system calls can come.
 //!
 //! The code that is checked is the real one: it runs on a file layer whose every call waits until a scheduler says whose
-//! turn it is. The scheduler tries every order in which contenders are interrupted at most three times, and random ones.
+//! turn it is. The scheduler tries every order in which two contenders are interrupted at most three times, or three
+//! contenders twice, and random ones.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -304,12 +305,13 @@ fn run_with_interruptions(contenders: usize, at: [usize; 3]) {
 }
 
 #[test]
-fn contenders_never_hold_an_orphan_at_once_wherever_three_interruptions_fall() {
+fn contenders_never_hold_an_orphan_at_once_wherever_interruptions_fall() {
     for contenders in [2, 3] {
         for first in 0..STEPS {
             for second in first..STEPS {
-                // Equal steps are one interruption, so that runs with fewer than three are among these.
-                (second..STEPS).for_each(|third| run_with_interruptions(contenders, [first, second, third]));
+                // Equal steps are one interruption, so that runs with fewer are among these.
+                let last = if contenders == 2 { STEPS } else { second + 1 };
+                (second..last).for_each(|third| run_with_interruptions(contenders, [first, second, third]));
             }
         }
     }
