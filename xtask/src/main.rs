@@ -15,8 +15,6 @@ cargo xtask bench daemon    measures the daemon against an empty service and the
                             unary, session, batches, pages, latency, events, subscribers, idle, command, start
 cargo xtask bench buffer    measures the buffer against bare system calls and the directory store of transientdb:
                             append, batch, fetch, memory, directory, files
-cargo xtask bench chain     measures the chain against the bare disk, bare hashes and signatures, and the Python package:
-                            append, signatures, verify, receipts, large
 cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
                             rebuild, incremental, append, index, original, lock
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
@@ -29,8 +27,8 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
-        ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),
         ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
+        ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),
         ["fuzz", rest @ ..] => fuzz::command(rest, USAGE),
         _ => Err(USAGE.to_owned()),
     };

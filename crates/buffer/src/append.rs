@@ -79,37 +79,40 @@ impl LedgerStore {
         self.give_up_poisoned(writer)?;
         self.make_room(writer, records.len() as u64)?;
         let active = match &writer.active {
-            Some(active) => active.clone(),
-            None => self.begin_file(writer)?,
+            Some(active) => active,
+            None => {
+                // Others may have begun files too.
+                writer.total_bytes = None;
+                writer.active.insert(self.begin_file(&mut writer.next_index)?)
+            }
         };
         if let Err(error) = active.append(records) {
-            writer.active = None;
             writer.total_bytes = None;
-            active.finish(&self.folder);
+            if let Some(active) = writer.active.take() {
+                active.finish(&self.folder);
+            }
             return Err(error);
         }
         let end = active.len();
-        writer.total_bytes = writer.total_bytes.map(|total| total.saturating_add(records.len() as u64));
         let is_finished = end > self.settings.max_file_size;
-        if is_finished {
-            writer.active = None;
-        }
-        // Most appends need it no more, and counting references costs.
-        let needed = is_finished || self.settings.durability != Durability::None;
-        Ok(Written { active: needed.then_some(active), end, is_finished })
+        writer.total_bytes = writer.total_bytes.map(|total| total.saturating_add(records.len() as u64));
+        // Most appends need the file no more, and counting references costs.
+        let active = match self.settings.durability {
+            _ if is_finished => writer.active.take(),
+            Durability::None => None,
+            Durability::Interval(_) | Durability::EveryAppend => writer.active.clone(),
+        };
+        Ok(Written { active, end, is_finished })
     }
 
-    fn begin_file(&self, writer: &mut Writer) -> Result<Arc<Active>, AppendError> {
-        let active = Arc::new(Active::create(&self.folder, &mut writer.next_index)?);
+    fn begin_file(&self, next_index: &mut u64) -> Result<Arc<Active>, AppendError> {
+        let active = Arc::new(Active::create(&self.folder, next_index)?);
         if self.settings.durability != Durability::None
             && let Err(error) = self.folder.dir.sync(Path::new(""))
         {
             active.finish(&self.folder);
             return Err(AppendError::Create(error));
         }
-        // Others may have begun files too.
-        writer.total_bytes = None;
-        writer.active = Some(active.clone());
         Ok(active)
     }
 

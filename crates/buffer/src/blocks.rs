@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use ledger_fs::{File, read_exact_at};
 
-/// Bytes that are read at once, and the size of the buffer unless a record is larger.
+/// Size of the buffer, unless a record is larger.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
+/// Bytes that are read at once: few enough to be looked at while they are in the processor's cache.
+const READ_BYTES: usize = 16 << 10;
 
 /// The bytes of a file from some offset to some end, through a buffer.
 #[derive(Debug)]
@@ -77,6 +79,13 @@ impl Blocks {
         Ok(self.buffer.get(self.start..self.start.saturating_add(want)).unwrap_or_default())
     }
 
+    /// What is in the buffer of the bytes up to the end.
+    pub(crate) fn buffered(&self) -> &[u8] {
+        let left = usize::try_from(self.left_bytes()).unwrap_or(usize::MAX);
+        let rest = self.buffer.get(self.start..self.filled).unwrap_or_default();
+        rest.get(..left).unwrap_or(rest)
+    }
+
     /// Takes bytes that were peeked at.
     pub(crate) fn take(&mut self, bytes: usize) -> &[u8] {
         let start = self.start;
@@ -102,28 +111,38 @@ impl Blocks {
         self.offset = offset;
     }
 
-    /// Brings `want` bytes into the buffer, and as many more as fit.
+    /// Brings `want` bytes into the buffer, and as many more as are read at once.
     fn fill(&mut self, want: usize) -> io::Result<()> {
-        self.buffer.copy_within(self.start..self.filled, 0);
-        (self.start, self.filled) = (0, self.filled.saturating_sub(self.start));
-        if self.buffer.len() < want.max(BLOCK_BYTES) {
-            let size = want.max(BLOCK_BYTES).min(usize::try_from(self.left_bytes()).unwrap_or(usize::MAX));
+        if self.start.saturating_add(want) > self.buffer.len() {
+            self.buffer.copy_within(self.start..self.filled, 0);
+            (self.start, self.filled) = (0, self.filled.saturating_sub(self.start));
+            self.grow(want);
+        }
+        let ahead = self.filled.saturating_sub(self.start);
+        let left = usize::try_from(self.left_bytes()).unwrap_or(usize::MAX).saturating_sub(ahead);
+        let room = left.min(self.buffer.len().saturating_sub(self.filled));
+        let needed = want.saturating_sub(ahead);
+        let from = self.offset.saturating_add(ahead as u64);
+        if self.read(needed.max(READ_BYTES).min(room), from).is_err() {
+            // The disk may still give out what is needed now.
+            self.read(needed, from)?;
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, want: usize) {
+        let left = usize::try_from(self.left_bytes()).unwrap_or(usize::MAX);
+        let size = want.max(BLOCK_BYTES.min(left));
+        if self.buffer.len() < size {
             self.buffer.reserve_exact(size.saturating_sub(self.buffer.len()));
-            self.buffer.resize(size.max(self.buffer.len()), 0);
+            self.buffer.resize(size, 0);
         }
-        let ahead = self.filled as u64;
-        let room = usize::try_from(self.left_bytes().saturating_sub(ahead)).unwrap_or(usize::MAX);
-        let target = self.buffer.len().min(self.filled.saturating_add(room));
-        let from = self.offset.saturating_add(ahead);
-        let bytes = self.buffer.get_mut(self.filled..target).unwrap_or_default();
-        if read_exact_at(&*self.file, bytes, from).is_ok() {
-            self.filled = target;
-            return Ok(());
-        }
-        // The disk may still give out what is needed now.
-        let bytes = self.buffer.get_mut(self.filled..want).unwrap_or_default();
-        read_exact_at(&*self.file, bytes, from)?;
-        self.filled = want;
+    }
+
+    fn read(&mut self, bytes: usize, from: u64) -> io::Result<()> {
+        let target = self.filled.saturating_add(bytes);
+        read_exact_at(&*self.file, self.buffer.get_mut(self.filled..target).unwrap_or_default(), from)?;
+        self.filled = target;
         Ok(())
     }
 }

@@ -41,23 +41,31 @@ impl Claim {
         if !file.try_lock()? {
             return Ok(None);
         }
-        // The lock may have been had just after its former holder removed the file.
-        if !is_named(&**dir, &path, file.metadata()?.id)? {
-            return Ok(None);
-        }
         // Nobody writes any more, so this is its size for good.
-        Self::new(folder, checker, name, file).map(Some)
+        let found = file.metadata()?;
+        // The lock may have been had just after its former holder removed the file.
+        let is_in_place = is_named(&**dir, &path, found.id)?;
+        Ok(is_in_place.then(|| Self::new(folder, checker, name, path, file, found)))
     }
 
     /// Opens a file only to look at it: it may be written to, sent and removed meanwhile.
     pub(crate) fn peek(folder: &Folder, checker: Checker, name: FileName) -> io::Result<Self> {
-        Self::new(folder, checker, name, folder.dir.open(&folder.names.path(name), Open::READ)?)
+        let path = folder.names.path(name);
+        let file = folder.dir.open(&path, Open::READ)?;
+        let found = file.metadata()?;
+        Ok(Self::new(folder, checker, name, path, file, found))
     }
 
-    fn new(folder: &Folder, checker: Checker, name: FileName, file: Box<dyn File>) -> io::Result<Self> {
-        let (dir, path, found) = (folder.dir.clone(), folder.names.path(name), file.metadata()?);
-        let (checked, streamed) = (OnceLock::new(), Mutex::new(None));
-        Ok(Self { dir, file: file.into(), name, path, found, checker, checked, streamed })
+    fn new(
+        folder: &Folder,
+        checker: Checker,
+        name: FileName,
+        path: PathBuf,
+        file: Box<dyn File>,
+        found: Metadata,
+    ) -> Self {
+        let (dir, checked, streamed) = (folder.dir.clone(), OnceLock::new(), Mutex::new(None));
+        Self { dir, file: file.into(), name, path, found, checker, checked, streamed }
     }
 
     /// What the file holds. It is looked at when this is first asked for.

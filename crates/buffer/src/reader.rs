@@ -11,7 +11,7 @@ use crate::claim::Claim;
 use crate::config::Validation;
 use crate::damage::{Damage, DamageKind};
 use crate::delivery::{self, DeliveryId};
-use crate::format::{HEADER_BYTES, Next, next_record, peek_header};
+use crate::format::{HEADER_BYTES, Header, Next, next_record, peek_header};
 use crate::names::FileName;
 use crate::salvage::Salvage;
 
@@ -246,6 +246,30 @@ impl LedgerReader {
         }
     }
 
+    /// Yields records with their separators as long as they fit whole, of a file that is in memory: nearly all of them
+    /// come this way.
+    fn whole_records(&mut self, room: &mut [u8]) -> usize {
+        if !self.is_whole {
+            return 0;
+        }
+        let (mut taken, mut written) = (0_usize, 0_usize);
+        let records = self.blocks.buffered();
+        while let Some((header, record)) = records.get(taken..).and_then(|rest| {
+            let header = Header::decode(rest)?;
+            Some((header, rest.get(HEADER_BYTES..)?.get(..header.length as usize)?))
+        }) {
+            let room = room.get_mut(written..).unwrap_or_default();
+            let Some((separator, room)) = room.split_at_mut_checked(self.separator.len()) else { break };
+            let Some(payload) = room.get_mut(..record.len()) else { break };
+            separator.copy_from_slice(&self.separator);
+            payload.copy_from_slice(record);
+            taken = taken.saturating_add(HEADER_BYTES).saturating_add(header.length as usize);
+            written = written.saturating_add(self.separator.len()).saturating_add(record.len());
+        }
+        self.blocks.take(taken);
+        written
+    }
+
     /// Gives the large buffer to the next reader. A reader that was read may be kept for long; its buffer need not.
     fn give_back(&mut self) {
         let whole = self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take();
@@ -269,7 +293,10 @@ impl LedgerReader {
                 0 => (Phase::Payload { left: payload }, 0),
                 written => (Phase::Separator { done: done.saturating_add(written), payload }, written),
             },
-            Phase::Payload { left: 0 } => (self.begin_record(false), 0),
+            Phase::Payload { left: 0 } => match self.whole_records(room) {
+                0 => (self.begin_record(false), 0),
+                written => (self.phase, written),
+            },
             Phase::Payload { left } => {
                 let offset = self.blocks.offset();
                 match copy(self.blocks.take(left.min(room.len())), 0, room) {

@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger_buffer::{
-    AppendError, DamageKind, Durability, Fetched, FileInfo, LedgerConfig, LedgerStore, Salvage, Salvaged,
-    WhenFull,
+    AppendError, DamageKind, Durability, Fetched, FileInfo, LedgerConfig, LedgerStore, Salvaged, WhenFull,
 };
 use ledger_fs::crash::{
     Cause, Crash, CrashFs, CrashPolicy, Fault, History, Tried, for_each_crash, for_each_crash_of,
     for_each_fault,
 };
-use ledger_fs::{Dir, Kind};
+use ledger_fs::{Dir, Kind, Open, append_all};
 
 /// Payloads carry their number; that of the last record of all, appended after the crash.
 const AFTERWARDS: u32 = 9999;
@@ -144,7 +143,7 @@ impl Life<'_> {
         self.history.note(Event::Appending(numbers.clone()));
         let result = match count {
             1 => store.append(&payload(numbers.start)),
-            _ => store.append_batch(numbers.clone().map(payload)),
+            _ => store.append_batch(&numbers.clone().map(payload).collect::<Vec<_>>()),
         };
         match result {
             Ok(()) => self.history.note(Event::Appended(numbers)),
@@ -325,9 +324,11 @@ fn quarantined(dir: &Arc<dyn Dir>) -> Vec<Vec<u8>> {
     let mut payloads = Vec::new();
     for entry in entries.map(Result::unwrap).filter(|entry| entry.kind == Kind::File) {
         let bytes = ledger_fs::read_all(&**dir, &folder.join(entry.name), 1 << 20).unwrap();
-        let copy = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(copy.path(), bytes).unwrap();
-        for part in Salvage::open(copy.path(), 1 << 20).unwrap() {
+        let copy = CrashFs::new();
+        append_all(&*copy.dir().open(Path::new("0-events"), Open::APPEND.create_new()).unwrap(), &bytes, 0)
+            .unwrap();
+        let store = open(copy.dir(), Durability::None, None).unwrap();
+        for part in store.peek(&store.files().unwrap()[0]).unwrap().salvage() {
             if let Salvaged::Record { payload, .. } = part.unwrap() {
                 payloads.push(payload);
             }

@@ -4,7 +4,6 @@
 #[rustfmt::skip]
 fn the_code_of_the_readme() -> std::io::Result<()> {
     // begin
-    use std::io::Read;
     use ledger_buffer::{LedgerConfig, LedgerStore};
 
     let store = LedgerStore::new(LedgerConfig {
@@ -14,7 +13,8 @@ fn the_code_of_the_readme() -> std::io::Result<()> {
     store.append(br#"{"event":"page_view"}"#)?;                       // safe from a killed process once it returns
     while let Some(fetched) = store.fetch(Some(12), None)? {          // oldest first; nobody else gets these files meanwhile
         for mut reader in fetched.data {                              // an HTTP client takes the reader as the body
-            std::io::copy(&mut reader.by_ref().take(reader.content_length()), &mut std::io::stdout())?;
+            println!("Content-Length: {}", reader.content_length());
+            std::io::copy(&mut reader, &mut std::io::stdout())?;
         }
         store.remove(&fetched.removable)?;                            // it has arrived: delete
     }

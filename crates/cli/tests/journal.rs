@@ -1,4 +1,5 @@
 //! `ledger journal …` is `burn state …`.
+#![allow(clippy::unwrap_used, reason = "for tests")]
 
 use std::process::{Command, Output};
 

@@ -80,7 +80,7 @@ fn foreign_files_and_tables_are_left_alone() {
     assert_eq!(ledger.content("test.db"), before);
 
     let path = ledger.path("other.db");
-    let connection = ledger_sqlite::rusqlite::Connection::open(&path).unwrap();
+    let connection = rusqlite::Connection::open(&path).unwrap();
     connection.execute_batch("CREATE TABLE users (id INTEGER, name TEXT)").unwrap();
     drop(connection);
     for args in [
@@ -106,7 +106,7 @@ fn a_damaged_record_is_reported_and_the_others_are_printed() {
     for payload in ["one", "two", "three"] {
         ledger.ok(&["stream", "append", payload]);
     }
-    let connection = ledger_sqlite::rusqlite::Connection::open(ledger.path("test.db")).unwrap();
+    let connection = rusqlite::Connection::open(ledger.path("test.db")).unwrap();
     connection.execute("UPDATE ledger_entries SET metadata = '{\"k\": 5}' WHERE id = 2", []).unwrap();
     drop(connection);
     for (command, printed) in [

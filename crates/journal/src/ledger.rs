@@ -9,7 +9,7 @@ use ledger_fs::Dir;
 
 use crate::hash::{Hash64, fingerprint, record_id};
 use crate::home::{Home, ID_INDEX, LEDGER};
-use crate::index::{self, Identity, KnownIds, Rebuilt};
+use crate::index::{self, Identity, KnownIds, Lookup, Rebuilt};
 use crate::json::parse;
 use crate::jsonl::{Durability, JournalFile};
 use crate::line::{Kind, record_line};
@@ -95,16 +95,19 @@ impl Ledger {
         let dir = self.home.dir()?;
         let ids: Vec<Hash64> = candidates.iter().map(|candidate| candidate.id).collect();
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = known.lookup(&*dir, &ids, None)?;
+        // One sweep for both questions: are these known, and does the index know the ledger's end?
+        let mut asked = index::last_ids(&*dir)?;
+        asked.extend(&ids);
+        let before = known.lookup(&*dir, &asked, None)?;
         let fingerprints = index::fingerprints(&*dir)?;
         if select(&candidates, &before.known, &fingerprints).is_empty() {
             return Ok(0);
         }
         let locks = self.locks()?;
         let lock = locks.acquire("ledger")?;
-        self.heal(&dir, &locks, &mut known)?;
         // What others appended while we waited. The first lookup still holds for what was there then.
         let unchanged = KnownIds::is_current(&*dir, before.position)?;
+        self.heal(&dir, &locks, &mut known, Some(&before).filter(|_| unchanged))?;
         let after = known.lookup(&*dir, &ids, before.position.filter(|_| unchanged))?;
         let mut all = after.known;
         if unchanged {
@@ -136,7 +139,7 @@ impl Ledger {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let locks = self.locks()?;
         let lock = locks.acquire("ledger")?;
-        self.heal(&dir, &locks, &mut known)?;
+        self.heal(&dir, &locks, &mut known, None)?;
         let mut identities = Vec::new();
         if let Some(relationship) = relationship_of(stamp) {
             for candidate in candidates(&[relationship])? {
@@ -170,14 +173,20 @@ impl Ledger {
     }
 
     /// Adds to the index what a crash between the two appends left out. The caller holds `ledger`.
-    fn heal(&self, dir: &Arc<dyn Dir>, locks: &Locks, known: &mut KnownIds) -> Result<(), LedgerError> {
+    fn heal(
+        &self,
+        dir: &Arc<dyn Dir>,
+        locks: &Locks,
+        known: &mut KnownIds,
+        earlier: Option<&Lookup>,
+    ) -> Result<(), LedgerError> {
         if dir.metadata(Path::new(LEDGER)).is_ok() && dir.metadata(Path::new(ID_INDEX)).is_err() {
             let _index_lock = locks.acquire("ledger-index")?;
             index::rebuild(&**dir)?;
             *known = KnownIds::default();
             return Ok(());
         }
-        let missing = index::uncovered(&**dir, known)?;
+        let missing = index::uncovered(&**dir, known, earlier)?;
         if missing.is_empty() { Ok(()) } else { add_to_index(dir, locks, &missing) }
     }
 }

@@ -40,7 +40,7 @@
 //! | [`jsonl`], [`lock`] | the generic layer: files of JSON Lines, and locks that are files. They know nothing of the rest |
 //! | [`json`] | JSON as `JSON.parse` and `JSON.stringify` see it |
 //! | [`home`], [`config`] | where everything is, and how it is configured |
-//! | [`line`], [`record`], [`stamp`], [`hash`] | what a line is; records; stamps; identity |
+//! | [`mod@line`], [`record`], [`stamp`], [`hash`] | what a line is; records; stamps; identity |
 //! | [`ledger`], `index` | appending each record once |
 //! | [`reader`] | reading the ledger as it stands |
 //! | [`reclassify`] | rewriting labels in place |

@@ -104,11 +104,12 @@ fn events_keep_absent_null_and_true_apart() {
 fn a_torn_last_line_is_left_for_later() {
     let home = TestHome::new();
     let (first, second) = (turn_line("s", "a", 0), turn_line("s", "b", 1));
-    home.write("ledger.jsonl", format!("{first}{}", &second[..50]));
+    let (torn, rest) = second.split_at(50);
+    home.write("ledger.jsonl", format!("{first}{torn}"));
     home.build();
     let status = home.archive().status().unwrap();
     assert_eq!((status.ledger_offset_bytes, status.up_to_date), (first.len() as u64, false));
-    home.append("ledger.jsonl", &second[50..]);
+    home.append("ledger.jsonl", rest);
     assert_eq!(home.build().turns_applied, 1);
     assert!(home.archive().status().unwrap().up_to_date);
 }

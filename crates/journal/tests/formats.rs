@@ -176,7 +176,7 @@ fn doubles(value: &mut serde_json::Value) {
     match value {
         // To 14 digits: the other parser does not always find the nearest double.
         serde_json::Value::Number(number) => {
-            *value = serde_json::json!(format!("{:.13e}", number.as_f64().unwrap() + 0.0))
+            *value = serde_json::json!(format!("{:.13e}", number.as_f64().unwrap() + 0.0));
         }
         serde_json::Value::Array(items) => items.iter_mut().for_each(doubles),
         serde_json::Value::Object(members) => members.values_mut().for_each(doubles),

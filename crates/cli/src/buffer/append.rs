@@ -11,7 +11,7 @@ use crate::console::Console;
 use crate::errors::Failure;
 use crate::load::lines::{Lines, Next};
 
-/// Most bytes of lines that are appended at once.
+/// Most bytes of lines that are appended at once, into one file.
 const BATCH_BYTES: usize = 256 << 10;
 
 /// Arguments of the command.
@@ -34,12 +34,18 @@ pub(super) fn run(args: &AppendArgs, console: &mut Console<'_>) -> Result<(), Fa
     let durability = if args.sync { Durability::EveryAppend } else { Durability::None };
     let options = args.folder.options(Envelope::none(), args.max_file_size);
     let store = options.max_record_size(args.max_record_size).durability(durability).open();
-    let appended =
-        append_lines(&store.map_err(BufferError::Open)?, io::stdin().lock(), args.max_record_size)?;
+    let store = store.map_err(BufferError::Open)?;
+    let batch_bytes = BATCH_BYTES.min(args.max_file_size);
+    let appended = append_lines(&store, io::stdin().lock(), args.max_record_size, batch_bytes)?;
     Ok(writeln!(console.out, "appended {appended} records")?)
 }
 
-fn append_lines(store: &LedgerStore, input: impl Read, max_line_bytes: usize) -> Result<u64, Failure> {
+fn append_lines(
+    store: &LedgerStore,
+    input: impl Read,
+    max_line_bytes: usize,
+    max_batch_bytes: usize,
+) -> Result<u64, Failure> {
     let mut lines = Lines::new(input, max_line_bytes);
     let (mut batch, mut batch_bytes, mut appended, mut number) = (Vec::new(), 0_usize, 0_u64, 0_u64);
     loop {
@@ -68,7 +74,7 @@ fn append_lines(store: &LedgerStore, input: impl Read, max_line_bytes: usize) ->
             Err(failure) => Some(failure),
         };
         // What comes slowly is not kept waiting for more.
-        if problem.is_some() || batch_bytes >= BATCH_BYTES || !lines.is_ready() {
+        if problem.is_some() || batch_bytes >= max_batch_bytes || !lines.is_ready() {
             flush(store, &mut batch, &mut appended)?;
             batch_bytes = 0;
         }

@@ -2,10 +2,10 @@
 
 use crate::common::Ledger;
 
-/// A buffer of these lines in files of at least 100 bytes each.
+/// A buffer of these lines in files of about 120 bytes.
 pub(crate) fn buffer_of(lines: &str) -> Ledger {
     let ledger = Ledger::new();
-    let run = ledger.run_with_input(&["buffer", "append", "out", "--max-file-size", "100"], lines);
+    let run = ledger.run_with_input(&["buffer", "append", "out", "--max-file-size", "120"], lines);
     assert_eq!(
         run.ok(),
         format!("appended {} records\n", lines.lines().filter(|line| !line.is_empty()).count())
@@ -32,13 +32,13 @@ fn flip(ledger: &Ledger, name: &str, at: usize) {
 fn lines_go_in_and_come_out_as_they_were() {
     let ledger = buffer_of("{\"a\": 1}\n\n[2,3]\n\"Łódź\"");
     assert_eq!(ledger.ok(&["buffer", "cat", "out"]), "{\"a\": 1}\n[2,3]\n\"Łódź\"\n");
-    assert_eq!(ledger.ok(&["buffer", "ls", "out"]), "0-events\t45\t3\tready\n");
+    assert_eq!(ledger.ok(&["buffer", "ls", "out"]), "0-events\t46\t3\tready\n");
     assert_eq!(ledger.ok(&["buffer", "verify", "out"]), "1 files, 3 records, no damage\n");
     let more = ledger.run_with_input(&["buffer", "append", "out", "--sync"], "4\n").ok();
     assert_eq!(more, "appended 1 records\n");
     assert_eq!(names(&ledger), ["0-events", "1-events"]);
     let stat = ledger.ok(&["buffer", "stat", "out"]);
-    assert!(stat.starts_with("files:       2\nin use:      0\ndamaged:     0\nquarantined: 0\nrecords:     4\nbytes:       54\noldest:      20"), "{stat}");
+    assert!(stat.starts_with("files:       2\nin use:      0\ndamaged:     0\nquarantined: 0\nrecords:     4\nbytes:       55\noldest:      20"), "{stat}");
     assert_eq!(ledger.ok(&["buffer", "reset", "out"]), "deleted 2 files\n");
     assert_eq!(ledger.ok(&["buffer", "cat", "out"]), "");
 }

@@ -4,6 +4,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod files;
+#[allow(dead_code, reason = "the tests of the daemon use the rest")]
 #[path = "../daemon/home.rs"]
 mod home;
 mod send;

@@ -154,7 +154,7 @@ fn arguments_that_make_no_sense_are_refused() {
             &["send", "out", "--url", "http://127.0.0.1:1/", "--header", "none"],
             "is not of the form NAME: VALUE",
         ),
-        (&["send", "out", "--url", "no address", "--retry-for", "0"], "no address"),
+        (&["send", "out", "--url", "no address", "--retry-for", "0"], "is no address"),
     ] {
         let error = ledger.fails(&[&["buffer"], arguments].concat());
         assert!(error.contains(text), "{arguments:?}: {error}");

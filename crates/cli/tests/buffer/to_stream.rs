@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::home::Home;
 
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 6;
 /// After so many, no kill in the middle of a file is no chance any more.
 const MAX_ROUNDS: u64 = 100;
 
@@ -45,7 +45,7 @@ fn a_sender_that_is_killed_and_run_again_appends_nothing_twice_and_loses_nothing
             break;
         }
         let records: Vec<_> =
-            (0..4000).map(|number| format!("{{\"round\":{round},\"number\":{number}}}")).collect();
+            (0..1500).map(|number| format!("{{\"round\":{round},\"number\":{number}}}")).collect();
         append(&home, records.iter().cloned());
         expected.extend(records);
         let folder = home.path("out");

@@ -117,7 +117,7 @@ fn a_copy_made_by_sqlite_of_a_database_in_use_is_whole() {
     home.ok(&["stream", "append", "--addr", &address, "--json", "--input", file.to_str().unwrap()]);
     let copy = home.path("copy.db");
     let copy = copy.to_str().unwrap();
-    let database = ledger_sqlite::rusqlite::Connection::open(home.path("ledger.db")).unwrap();
+    let database = rusqlite::Connection::open(home.path("ledger.db")).unwrap();
     database.execute("VACUUM INTO ?1", [copy]).unwrap();
     assert_eq!(home.ok(&["stream", "count", "--db", copy]), "2000\n");
     // The daemon has not noticed.

@@ -19,8 +19,14 @@ const ACKNOWLEDGED_BEFORE_KILL: usize = 20;
 
 pub(crate) fn kill(pid: u32) {
     assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-    // Whoever started it has ended, so init takes care of it; it is gone once its folder of /proc is.
-    while std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z ")) {
+    // Whoever started it has ended, so init takes care of it; it is gone once its folder of /proc is. Until then its
+    // files, and the lock among them, are closed when no thread is left but the dead first one.
+    let is_alive = || {
+        let threads = std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count);
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+        threads > 1 || stat.is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    while is_alive() {
         std::thread::yield_now();
     }
 }

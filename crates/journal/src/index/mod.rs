@@ -28,8 +28,8 @@ use std::sync::Arc;
 
 use ledger_fs::{Dir, read_all};
 
-pub(crate) use cover::uncovered;
-pub(crate) use known::KnownIds;
+pub(crate) use cover::{last_ids, uncovered};
+pub(crate) use known::{KnownIds, Lookup};
 pub use rebuild::Rebuilt;
 pub(crate) use rebuild::{Identity, rebuild};
 

@@ -100,8 +100,15 @@ fn last_line(dir: &dyn Dir, len: u64) -> io::Result<Piece> {
 
 fn identify_all(piece: &Piece) -> Vec<Identified> {
     // Unlike the archive, the walk also ends lines at a lone CR.
-    let lines = piece.bytes.split(|byte| matches!(byte, b'\n' | b'\r')).filter(|line| !line.is_empty());
-    lines.map(|line| identify(&String::from_utf8_lossy(line))).collect()
+    let text = String::from_utf8_lossy(&piece.bytes);
+    let ends = memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()).chain(std::iter::once(text.len()));
+    let mut start = 0;
+    ends.filter_map(|end| {
+        let line = text.get(start..end).unwrap_or_default();
+        start = end + 1;
+        (!line.is_empty()).then(|| identify(line))
+    })
+    .collect()
 }
 
 /// Distinct hashes in the order of their first appearance.

@@ -9,7 +9,7 @@
 //! | a member name twice | the last one counts |
 //! | `1`, `1.0`, `1e0` | the same number, a double |
 //! | `1e999` | infinity |
-//! | a lone surrogate such as `\ud83d` | accepted; U+FFFD where text is wanted, kept as an escape by [`stringify`] |
+//! | a lone surrogate such as `\ud83d` | accepted; U+FFFD where text is wanted, kept as an escape by [`stringify()`] |
 //! | nesting of any depth | accepted; nothing here recurses while it reads |
 //!
 //! Nothing is decoded that nobody asks for: a [`Value`] borrows from the line, containers are checked once and then

@@ -16,8 +16,13 @@ pub fn number_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
-    if value == 0.0 {
-        return "0".to_owned();
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a whole number far below 2^63; also turns -0 into 0"
+        )]
+        let whole = value as i64;
+        return whole.to_string();
     }
     // Rust's exponent form has the shortest digits that give the number back, as ECMAScript demands.
     let shortest = format!("{:e}", value.abs());

@@ -214,7 +214,7 @@ impl<'a> Parser<'a> {
         let mut escaped = false;
         loop {
             let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-            self.at += rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
+            self.at += plain_len(rest);
             match self.peek() {
                 Some(b'"') => {
                     let text = Str::new(self.since(start), escaped);
@@ -288,9 +288,24 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// Whether a byte ends a run of plain text in a string: quote, backslash, control character.
-const fn is_special(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
+/// Length of the run of plain text at the beginning: up to a quote, a backslash or a control character.
+fn plain_len(bytes: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    let mut len = 0;
+    // Eight bytes at a time: a byte is special if it is below 0x20, or equal to one of two others. Bytes from 0x80 on
+    // never are; borrows between bytes can only make a later byte look special, and the first one is looked for.
+    for chunk in bytes.as_chunks::<8>().0 {
+        let word = u64::from_le_bytes(*chunk);
+        let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
+        let special = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
+        let marks = special & (ONES << 7);
+        if marks != 0 {
+            return len + (marks.trailing_zeros() / 8) as usize;
+        }
+        len += 8;
+    }
+    let rest = bytes.get(len..).unwrap_or_default();
+    len + rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(rest.len())
 }
 
 /// Which of the open containers are objects: a stack of bits.
@@ -324,5 +339,25 @@ impl Nesting {
 
     const fn last(&self) -> Option<bool> {
         if self.depth == 0 { None } else { Some(self.top & 1 == 1) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_ends_at_the_first_special_byte_wherever_it_stands() {
+        for special in 0..=255_u8 {
+            for other in [b'a', 0x7f, 0x80, 0xa0, 0xa2, 0xdc, 0xff, b'!', b'#', b'[', b']', b' '] {
+                for place in 0..20 {
+                    let mut bytes = vec![other; 20];
+                    bytes[place] = special;
+                    let expected =
+                        if special < 0x20 || special == b'"' || special == b'\\' { place } else { 20 };
+                    assert_eq!(plain_len(&bytes), expected, "{special:#x} at {place} among {other:#x}");
+                }
+            }
+        }
     }
 }

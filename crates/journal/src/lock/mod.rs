@@ -180,7 +180,7 @@ impl Guard {
     /// [`LockError::Lost`] when the file was removed or replaced by another program.
     pub fn check(&self) -> Result<(), LockError> {
         match &self.outermost {
-            Some(outermost) if !outermost.file.is_at(&*outermost.dir, &outermost.name) => {
+            Some(outermost) if !outermost.file.is_at(&*outermost.dir, &outermost.name)? => {
                 Err(LockError::Lost { path: outermost.path.clone() })
             }
             _ => Ok(()),
@@ -192,7 +192,7 @@ impl Drop for Outermost {
     fn drop(&mut self) {
         inherit::remove(&self.path);
         // While we hold the advisory lock of this very file, nobody of this crate can put another one in its place.
-        if self.file.is_at(&*self.dir, &self.name) {
+        if matches!(self.file.is_at(&*self.dir, &self.name), Ok(true)) {
             // As the protocol says, a failure is ignored: the file becomes an orphan.
             let _ = self.dir.remove(&self.name);
         }

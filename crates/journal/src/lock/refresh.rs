@@ -1,10 +1,13 @@
 //! The file of a lock that is held, and the thread that shows that its holder lives.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ledger_fs::{Dir, File, FileId};
+
+use crate::home::if_found;
 
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -23,8 +26,8 @@ impl LockFile {
     }
 
     /// Whether the name leads to this file.
-    pub(super) fn is_at(&self, dir: &dyn Dir, name: &Path) -> bool {
-        dir.metadata(name).is_ok_and(|metadata| metadata.id == self.id)
+    pub(super) fn is_at(&self, dir: &dyn Dir, name: &Path) -> io::Result<bool> {
+        Ok(if_found(dir.metadata(name))?.is_some_and(|metadata| metadata.id == self.id))
     }
 
     /// Renews the time. Whole seconds, so that waiters can tell it from the creation by another holder.

@@ -68,10 +68,12 @@ fn try_once(dir: &dyn Dir, name: &Path, options: &LockOptions, watch: &mut Watch
             // Refused only when we slept so long since the creation that others take the file for an orphan.
             let ours = file.try_lock().unwrap_or(true);
             let file = LockFile::new(file, id);
-            if ours && file.is_at(dir, name) {
+            let found = file.is_at(dir, name);
+            if ours && matches!(found, Ok(true)) {
                 return Ok(Attempt::Taken(file));
             }
             file.retire();
+            found?;
             Ok(Attempt::Wait(Held::Live))
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => inspect(dir, name, options, watch),
@@ -103,6 +105,11 @@ fn take_over(dir: &dyn Dir, name: &Path, seen: FileId, options: &LockOptions, wa
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Attempt::Again,
         Err(_) => return Attempt::Wait(Held::StaleUnlinkFailed),
     };
+    // Never touch the advisory lock of another file than the orphan: its creator is about to take it.
+    match file.metadata() {
+        Ok(opened) if opened.id == seen => {}
+        _ => return Attempt::Wait(Held::Live),
+    }
     // A file system without advisory locks answers with an error; the identity is then all there is to go by.
     if !file.try_lock().unwrap_or(true) {
         return Attempt::Wait(Held::Live);

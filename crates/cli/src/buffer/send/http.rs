@@ -124,8 +124,8 @@ impl Endpoint {
             Err(ureq::Error::Io(error)) if error.kind() == ErrorKind::InvalidData => {
                 Err(Problem::Never(BufferError::Io(error)))
             }
-            Err(ureq::Error::BadUri(text)) => {
-                let text = format!("{text} is no address that can be posted to");
+            Err(error @ (ureq::Error::BadUri(_) | ureq::Error::Http(_))) => {
+                let text = format!("{:?} is no address that can be posted to: {error}", self.url);
                 Err(Problem::Never(BufferError::Io(std::io::Error::new(ErrorKind::InvalidInput, text))))
             }
             Err(error) => Err(Problem::Later { reason: error.to_string(), wait: None }),
