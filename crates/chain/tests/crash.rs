@@ -1,6 +1,6 @@
 //! What a crash can leave at any moment, and what happens when any operation fails.
 //!
-//! `LEDGER_CHAIN_CRASH_IMAGES` sets how many states are tried per moment (default 4).
+//! `LEDGER_CHAIN_CRASH_ROUNDS` sets how often all moments are tried, with other random choices (default 2).
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -24,10 +24,11 @@ use ledger_fs::crash::{
     Cause, CrashFs, CrashPolicy, Fault, History, for_each_crash, for_each_crash_of, for_each_fault,
 };
 
-fn policy() -> CrashPolicy {
-    let images =
-        std::env::var("LEDGER_CHAIN_CRASH_IMAGES").ok().and_then(|text| text.parse().ok()).unwrap_or(4);
-    CrashPolicy { images_per_point: images, ..CrashPolicy::default() }
+/// Other random choices in every round.
+fn rounds() -> impl Iterator<Item = CrashPolicy> {
+    let rounds =
+        std::env::var("LEDGER_CHAIN_CRASH_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2);
+    (0..rounds).map(|round: u64| CrashPolicy { seed: round, ..CrashPolicy::default() })
 }
 
 fn settings() -> Settings {
@@ -109,20 +110,20 @@ fn check(fs: &CrashFs, told: &[Told]) {
 
 #[test]
 fn no_crash_loses_an_acknowledged_entry_or_needs_a_human() {
-    let tried = for_each_crash(
-        policy(),
-        |fs, history| work(fs, history).unwrap(),
-        |crash| check(&crash.image.fs, crash.events),
-    );
-    eprintln!("{tried}");
-    assert!(tried.images > 200, "{tried}");
+    let mut images = 0;
+    for policy in rounds() {
+        let work = |fs: &CrashFs, history: &History<Told>| work(fs, history).unwrap();
+        images += for_each_crash(policy, work, |crash| check(&crash.image.fs, crash.events)).images;
+    }
+    eprintln!("{images} images");
+    assert!(images > 1_000, "{images}");
 }
 
 /// States after a power cut in the middle of the workload, with what was told by then.
 fn cut_off() -> Vec<(CrashFs, Vec<Told>)> {
     let mut images = Vec::new();
     for_each_crash(
-        CrashPolicy { images_per_point: 2, ..policy() },
+        CrashPolicy { images_per_point: 2, ..CrashPolicy::default() },
         |fs, history| work(fs, history).unwrap(),
         |crash| {
             if crash.cause == Cause::PowerCut && crash.events.len() > 2 {
@@ -141,7 +142,7 @@ fn a_crash_while_the_ledger_is_opened_after_a_crash_does_no_harm_either() {
     for (image, told) in images.into_iter().step_by(step) {
         let result = for_each_crash_of(
             image,
-            CrashPolicy { images_per_point: 2, ..policy() },
+            CrashPolicy { images_per_point: 2, ..CrashPolicy::default() },
             |fs, _: &History<()>| drop(Engine::open(&Home::new(fs.dir()), &settings()).unwrap()),
             |crash| check(&crash.image.fs, &told),
         );

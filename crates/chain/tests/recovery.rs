@@ -272,3 +272,23 @@ fn a_removed_write_stays_removed_after_recovery() {
         None
     );
 }
+
+#[test]
+fn a_rotation_that_fails_stops_the_ledger_and_it_opens_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::open(folder.path()).unwrap();
+    let ledger = Ledger::init(folder.path(), settings(Profile::Dual)).unwrap();
+    ledger.append(&record("before", "rotation")).unwrap();
+    // Where the keys belong there is nothing any more.
+    fs::rename(folder.path().join("keys"), folder.path().join("away")).unwrap();
+    assert!(matches!(ledger.rotate_node_key(&home, Curve::P384), Err(LedgerError::Poisoned(_))));
+    fs::rename(folder.path().join("away"), folder.path().join("keys")).unwrap();
+    assert!(ledger.append(&record("after", "failure")).is_err());
+    assert!(ledger.close().is_err());
+    drop(ledger);
+    let ledger = Ledger::open(folder.path(), settings(Profile::Dual)).unwrap();
+    ledger.rotate_node_key(&home, Curve::P384).unwrap();
+    ledger.append(&record("after", "reopening")).unwrap();
+    ledger.close().unwrap();
+    assert_eq!(verify(&folder.path().join("ledger")).verdict, Verdict::Verified);
+}

@@ -42,11 +42,8 @@ impl Chunk {
         let file: Arc<dyn File> = folder.open(Path::new(&ChunkName::open(start).to_string()), how)?.into();
         let mut chunk =
             Self { start, file, positions: Vec::new(), written: FILE_HEADER_BYTES, pending: Vec::new() };
-        let length = chunk.file.metadata()?.len;
-        let limit = match chunk.table_offset(length)? {
-            0 => length,
-            table => table.min(length),
-        };
+        // The offset of the table may be half written. A table that was begun is no entry: its first byte is 8, not 1.
+        let limit = chunk.file.metadata()?.len;
         // One read per mebibyte, not one per entry.
         let mut window = Window { file: &*chunk.file, offset: 0, bytes: Vec::new() };
         while let Some(header) = window.header(chunk.written, limit)? {
@@ -76,6 +73,15 @@ impl Chunk {
 
     pub(super) fn count(&self) -> u64 {
         self.positions.len() as u64
+    }
+
+    /// Leaves out the entry `seqno` and what follows it; [`cut`](Self::cut) makes it so in the file.
+    pub(super) fn forget_from(&mut self, seqno: u64) {
+        let keep = usize::try_from(seqno.saturating_sub(self.start)).unwrap_or(usize::MAX);
+        if let Some(end) = self.positions.get(keep).copied() {
+            self.written = u64::from(end);
+            self.positions.truncate(keep);
+        }
     }
 
     /// Where an entry begins.
@@ -124,13 +130,8 @@ impl Chunk {
 
     /// Cuts the file behind the entry `seqno` and makes it open again.
     pub(super) fn truncate(&mut self, seqno: u64) -> Result<(), StoreError> {
-        let keep = seqno.saturating_add(1).saturating_sub(self.start);
-        let keep = usize::try_from(keep).unwrap_or(usize::MAX);
         self.flush()?;
-        if let Some(end) = self.positions.get(keep).copied() {
-            self.written = u64::from(end);
-            self.positions.truncate(keep);
-        }
+        self.forget_from(seqno.saturating_add(1));
         self.cut()
     }
 

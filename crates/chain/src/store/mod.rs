@@ -14,7 +14,7 @@
 //!
 //! | found | done |
 //! |---|---|
-//! | the last entry of the open chunk is not whole | it was never acknowledged: moved to `ledger_S.<offset>.ignored` |
+//! | an entry of the open chunk is not whole, or not authentic | it and what follows was never acknowledged: moved to `ledger_S.<offset>.ignored` |
 //! | an open chunk without a whole entry | removed |
 //! | a table that was begun but does not fit | cut off |
 //! | an open chunk whose last entry says that the chunk ends with it | closed |
@@ -44,6 +44,8 @@ use crate::{
 };
 use chunk::Chunk;
 
+use crate::verify::Secrets;
+
 /// The chunk files of one ledger.
 #[derive(Debug)]
 pub struct ChunkStore {
@@ -58,12 +60,13 @@ pub struct ChunkStore {
 }
 
 impl ChunkStore {
-    /// Opens the chunk files in `folder`, and puts right what a crash left.
+    /// Opens the chunk files in `folder`, and puts right what a crash left. With `secrets` the entries of the open chunk are
+    /// authenticated; without, only their form is checked.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open(folder: Arc<dyn Dir>) -> Result<(Self, Recovered), StoreError> {
-        recover::open(folder)
+    pub fn open(folder: Arc<dyn Dir>, secrets: &Secrets) -> Result<(Self, Recovered), StoreError> {
+        recover::open(folder, secrets)
     }
 
     /// The last sequence number, 0 if there is none.
@@ -86,6 +89,10 @@ impl ChunkStore {
         let chunk = match &mut self.open {
             Some(chunk) => chunk,
             None => {
+                // A chunk never outlives the one before it.
+                if self.names_changed {
+                    self.folder.sync(Path::new(""))?;
+                }
                 self.names_changed = true;
                 self.open.insert(Chunk::create(&*self.folder, self.last.saturating_add(1))?)
             }

@@ -6,8 +6,10 @@ use ledger_fs::{Dir, replace};
 
 use super::{ChunkStore, StoreError, chunk::Chunk, table_of};
 use crate::{
+    crypto::LedgerSecret,
     directory::{list, read_at},
-    format::{ChunkName, EntryHeader},
+    format::{ChunkName, Entry, EntryHeader, FILE_HEADER_BYTES, PublicDomain},
+    verify::Secrets,
 };
 
 /// What a crash had left, and was put right.
@@ -23,7 +25,7 @@ pub struct Recovered {
     pub closed: Option<String>,
 }
 
-pub(super) fn open(folder: Arc<dyn Dir>) -> Result<(ChunkStore, Recovered), StoreError> {
+pub(super) fn open(folder: Arc<dyn Dir>, secrets: &Secrets) -> Result<(ChunkStore, Recovered), StoreError> {
     let listing = list(&*folder)?;
     let mut store =
         ChunkStore { folder, closed: Vec::new(), open: None, last: 0, committed: 0, names_changed: false };
@@ -43,7 +45,7 @@ pub(super) fn open(folder: Arc<dyn Dir>) -> Result<(ChunkStore, Recovered), Stor
                 store.last = end;
                 store.committed = if name.committed { end } else { store.committed };
             }
-            None => open_chunk(&mut store, name, &mut recovered)?,
+            None => open_chunk(&mut store, name, secrets, &mut recovered)?,
         }
     }
     // Names that were changed before a crash may not have been synced.
@@ -52,19 +54,25 @@ pub(super) fn open(folder: Arc<dyn Dir>) -> Result<(ChunkStore, Recovered), Stor
     Ok((store, recovered))
 }
 
-fn open_chunk(store: &mut ChunkStore, name: ChunkName, recovered: &mut Recovered) -> Result<(), StoreError> {
+fn open_chunk(
+    store: &mut ChunkStore,
+    name: ChunkName,
+    secrets: &Secrets,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
     let mut chunk = Chunk::reopen(&*store.folder, name.start)?;
     let length = chunk.file().metadata()?.len;
     let table = chunk.table_offset(length)?;
+    for seqno in name.start..name.start.saturating_add(chunk.count()) {
+        if !is_whole(&chunk.read(seqno)?, seqno, secrets) {
+            chunk.forget_from(seqno);
+            break;
+        }
+    }
     let count = chunk.count();
     store.last = store.last.saturating_add(count);
-    if count == 0 {
-        store.folder.remove(Path::new(&name.to_string()))?;
-        recovered.removed = Some(name.to_string());
-        return Ok(());
-    }
     let whole = table == chunk.end() && has_whole_table(&chunk, length)?;
-    if whole || ends_by_flag(&chunk, store.last)? {
+    if count > 0 && (whole || ends_by_flag(&chunk, store.last)?) {
         if whole {
             chunk.sync()?;
         } else {
@@ -78,16 +86,32 @@ fn open_chunk(store: &mut ChunkStore, name: ChunkName, recovered: &mut Recovered
         return Ok(());
     }
     recovered.cut_bytes = length.saturating_sub(chunk.end());
-    if recovered.cut_bytes > 0 && table == 0 {
+    if recovered.cut_bytes > 0 && length > FILE_HEADER_BYTES {
         // Should this be damage and no torn write, nothing is lost.
         let count = usize::try_from(recovered.cut_bytes).unwrap_or(usize::MAX);
         let aside = format!("{name}.{}.ignored", chunk.end());
         replace(&*store.folder, Path::new(&aside), &read_at(&*chunk.file(), chunk.end(), count)?)?;
         recovered.set_aside = Some(aside);
     }
+    if count == 0 {
+        store.folder.remove(Path::new(&name.to_string()))?;
+        recovered.removed = Some(name.to_string());
+        return Ok(());
+    }
     chunk.cut()?;
     store.open = Some(chunk);
     Ok(())
+}
+
+/// An entry of which a part was not written when the power failed can have its whole length, with zeros inside. With the secret
+/// its authentication tag tells.
+fn is_whole(bytes: &[u8], seqno: u64, secrets: &Secrets) -> bool {
+    let Ok((entry, _)) = Entry::parse(bytes) else { return false };
+    let Ok(domain) = PublicDomain::parse(entry.public) else { return false };
+    let placed = entry.txid().seqno == seqno && domain.seqno == seqno && domain.maps().all(|map| map.is_ok());
+    let sealed =
+        |secret: &LedgerSecret| secret.open(entry.iv, entry.public, entry.tag, entry.private).is_ok();
+    placed && secrets.at(seqno).is_none_or(sealed)
 }
 
 /// The last entry says that the chunk ends with it: closing it had begun, or had not even begun.

@@ -16,7 +16,7 @@ const SERVICE_CERT: &str = "service_cert.pem";
 const NODE_KEY: &str = "node_key.pem";
 const NODE_CERT: &str = "node_cert.pem";
 const SECRETS: &str = "ledger_secrets";
-const VIEW: &str = "view";
+pub(super) const VIEW: &str = "view";
 
 /// Larger than any key file.
 const MAX_KEY_FILE_BYTES: usize = 1 << 20;

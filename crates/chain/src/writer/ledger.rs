@@ -123,10 +123,11 @@ impl Ledger {
     /// # Errors
     /// As [`Engine::rotate_node_key`].
     pub fn rotate_node_key(&self, home: &Home, curve: Curve) -> Result<TxId, LedgerError> {
-        let mut engine = lock(&self.shared.engine);
-        let signature = engine.rotate_node_key(home, curve)?;
-        engine.commit(signature.seqno)?;
-        Ok(signature)
+        self.shared.change(|engine| {
+            let signature = engine.rotate_node_key(home, curve)?;
+            engine.commit(signature.seqno)?;
+            Ok(signature)
+        })
     }
 
     /// Encrypts private maps with a new secret from now on: see [`Engine::rotate_ledger_secret`].
@@ -134,7 +135,7 @@ impl Ledger {
     /// # Errors
     /// As [`Engine::rotate_ledger_secret`], and those of [`sign`](Self::sign).
     pub fn rotate_ledger_secret(&self, home: &Home) -> Result<TxId, LedgerError> {
-        let txid = lock(&self.shared.engine).rotate_ledger_secret(home)?;
+        let txid = self.shared.change(|engine| engine.rotate_ledger_secret(home))?;
         self.sign()?;
         Ok(txid)
     }
@@ -305,6 +306,9 @@ impl Shared {
     /// Gives the position of the last signature.
     fn write(&self, work: &Work, due: bool, answers: &mut Vec<TxId>) -> Result<Option<TxId>, LedgerError> {
         let mut engine = lock(&self.engine);
+        if let Some(error) = lock(&self.failed).clone() {
+            return Err(LedgerError::Poisoned(error));
+        }
         let before = engine.last_signature();
         for waiting in &work.appends {
             answers.push(engine.propose(&waiting.entry)?);
@@ -327,6 +331,22 @@ impl Shared {
             lock(&self.engine).commit(signature.seqno)?;
         }
         Ok(last)
+    }
+
+    /// Changes keys between two groups of appends. After a failure the ledger takes nothing more.
+    fn change<T>(
+        &self,
+        change: impl FnOnce(&mut Engine) -> Result<T, LedgerError>,
+    ) -> Result<T, LedgerError> {
+        let mut engine = lock(&self.engine);
+        if let Some(error) = lock(&self.failed).clone() {
+            return Err(LedgerError::Poisoned(error));
+        }
+        change(&mut engine).map_err(|error| {
+            let error = Arc::new(error);
+            self.fail(LedgerError::Poisoned(Arc::clone(&error)));
+            LedgerError::Poisoned(error)
+        })
     }
 
     fn fail(&self, error: LedgerError) {

@@ -46,6 +46,9 @@ pub struct Engine {
     entry: Vec<u8>,
 }
 
+/// Entries that make a ledger: the service and its node, a signature, the service open, a signature.
+const FIRST_ENTRIES: u64 = 4;
+
 impl Engine {
     /// Creates a ledger: keys, the entries that name service and node, and their signatures. Nothing is synced yet but the keys.
     ///
@@ -53,11 +56,16 @@ impl Engine {
     /// [`LedgerError::Exists`] if there are chunk files already.
     pub fn init(home: &Home, settings: &Settings) -> Result<Self, LedgerError> {
         home.make()?;
-        let (store, _) = ChunkStore::open(home.ledger())?;
-        if store.last() > 0 {
-            return Err(LedgerError::Exists { path: home.path() });
-        }
+        let (mut store, _) = ChunkStore::open(home.ledger(), &Secrets::none())?;
         let folder = home.folder(home::KEYS);
+        if store.last() > 0 {
+            // A crash may have cut off an earlier attempt, whose keys were stored before its entries.
+            let begun = store.last() < FIRST_ENTRIES && folder.metadata(Path::new(keys::VIEW)).is_ok();
+            if !begun || store.committed() > 0 {
+                return Err(LedgerError::Exists { path: home.path() });
+            }
+            store.rollback(0)?;
+        }
         let identity = Identity::generate(crate::crypto::Curve::P384, unix_seconds())?;
         identity.store(&*folder)?;
         let mut secrets = Secrets::none();
@@ -127,12 +135,19 @@ impl Engine {
             }
             other => other?,
         };
-        let (store, recovered) = ChunkStore::open(home.ledger())?;
-        let Some(resumed) = resume(&store)? else { return Err(LedgerError::NoLedger { path: home.path() }) };
         let folder = home.folder(home::KEYS);
+        let secrets = match keys::load_secrets(&*folder) {
+            // Either there is no ledger yet, or its keys are missing, which is said below.
+            Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
+            other => other?,
+        };
+        let (store, recovered) = ChunkStore::open(home.ledger(), &secrets)?;
+        if store.last() < FIRST_ENTRIES {
+            return Err(LedgerError::NoLedger { path: home.path() });
+        }
+        let Some(resumed) = resume(&store)? else { return Err(LedgerError::NoLedger { path: home.path() }) };
         let identity = Identity::load(&*folder)?;
         check_identity(&identity, &resumed)?;
-        let secrets = keys::load_secrets(&*folder)?;
         let view = keys::next_view(&*folder, resumed.last.view)?;
         let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view);
         engine.last = resumed.last;

@@ -42,7 +42,7 @@ impl Engine {
     /// [`LedgerError::Unverified`] if the ledger is damaged before its last signature, and what can go wrong with files and keys.
     pub fn recover(home: &Home, settings: &Settings) -> Result<(Self, Recovery), LedgerError> {
         home.make()?;
-        let (mut store, _) = ChunkStore::open(home.ledger())?;
+        let (mut store, _) = ChunkStore::open(home.ledger(), &Secrets::none())?;
         let survey = Survey::of(&home.ledger())?;
         let kept = survey.verified_until.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
         let unsigned_entries = store.last().saturating_sub(kept.seqno);
