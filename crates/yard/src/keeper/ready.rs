@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// How long one request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
+/// How much of an answer is taken, in bytes.
+const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
 /// Asks once.
 pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<bool> {
@@ -22,6 +24,8 @@ pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<bool> {
     )?;
     let mut head = [0; 12];
     stream.read_exact(&mut head)?;
+    // Taken to its end, as far as it is short: a service whose answer is cut off complains in its log.
+    let _ = io::copy(&mut stream.take(MAX_ANSWER_BYTES), &mut io::sink());
     Ok(status(&head).is_some_and(|status| (100..500).contains(&status)))
 }
 
