@@ -20,6 +20,7 @@ use ledger_buffer::{LedgerConfig, LedgerStore};
 use serde_json::{Value, json};
 use transientdb::{DataStore, DirectoryConfig, DirectoryStore};
 
+#[path = "../../../cli/benches/common/report.rs"]
 mod report;
 use report::Report;
 

@@ -16,6 +16,7 @@ use relayburn_ledger::record::RawRecord;
 use relayburn_ledger::{Archive, Home, Ledger, Query, reader};
 
 mod bare;
+#[path = "../../../cli/benches/common/report.rs"]
 mod report;
 use report::Report;
 
