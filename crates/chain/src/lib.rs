@@ -10,6 +10,7 @@ pub mod maps;
 pub mod merkle;
 pub mod print;
 pub mod receipt;
+pub mod snapshot;
 pub mod store;
 pub mod verify;
 pub mod writer;

@@ -21,6 +21,23 @@ pub enum StoreError {
         /// What is wrong.
         reason: String,
     },
+    /// An entry was synced, and cannot be read any more.
+    #[error(
+        "{chunk} is damaged at offset {offset}: entry {seqno} cannot be read, but everything up to entry {synced} was synced. \
+         Restore the chunk from another copy, or go on with what is signed before it (`ledger chain recover`). \
+         Should this be a copy made while the ledger was written, or keys/ledger_secrets another ledger's, put that right: \
+         a copy needs no file `synced`"
+    )]
+    Lost {
+        /// The file.
+        chunk: String,
+        /// Where the entry begins or should begin.
+        offset: u64,
+        /// The first entry that is missing.
+        seqno: u64,
+        /// Up to where the ledger was synced.
+        synced: u64,
+    },
     /// There is no such entry.
     #[error("there is no entry {seqno}")]
     NotFound {

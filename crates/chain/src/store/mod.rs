@@ -14,18 +14,20 @@
 //!
 //! | found | done |
 //! |---|---|
-//! | an entry of the open chunk is not whole, or not authentic | it and what follows was never acknowledged: moved to `ledger_S.<offset>.ignored` |
+//! | an entry of the open chunk is not whole, or not authentic, and was never synced | cut off with what follows; if something whole follows, or it is not known how far the ledger was synced, it is kept as `ledger_S.<offset>.ignored` |
 //! | an open chunk without a whole entry | removed |
 //! | a table that was begun but does not fit | cut off |
 //! | an open chunk whose last entry says that the chunk ends with it | closed |
 //! | a whole table, but the name still says open | renamed |
 //!
-//! Anything else that does not fit is damage: the store does not open, and says where it is ([`StoreError::Damaged`]).
+//! Anything else that does not fit is damage: the store does not open, and says where it is ([`StoreError::Damaged`]). So is an
+//! entry that was synced and cannot be read any more; a file beside the folder remembers how far that goes (`watermark.rs`).
 
 mod chunk;
 mod error;
 mod reader;
 mod recover;
+mod watermark;
 
 use std::{path::Path, sync::Arc};
 
@@ -34,6 +36,7 @@ use ledger_fs::{Dir, File, Open};
 pub use error::StoreError;
 pub use reader::Reader;
 pub use recover::Recovered;
+pub(crate) use watermark::Watermark;
 
 use crate::{
     directory::read_at,
@@ -46,6 +49,17 @@ use chunk::Chunk;
 
 use crate::verify::Secrets;
 
+/// What is known of a ledger before its chunk files are looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Start {
+    /// Entries up to here may be missing: a snapshot holds their state.
+    pub(crate) before: u64,
+    /// Up to where everything was synced.
+    pub(crate) watermark: Option<Arc<Watermark>>,
+    /// Damaged entries at the end are set aside, instead of refusing the ledger: for a recovery, which takes what there is.
+    pub(crate) salvage: bool,
+}
+
 /// The chunk files of one ledger.
 #[derive(Debug)]
 pub struct ChunkStore {
@@ -55,6 +69,10 @@ pub struct ChunkStore {
     open: Option<Chunk>,
     last: u64,
     committed: u64,
+    /// Up to where everything is synced, remembered outside the folder.
+    watermark: Option<Arc<Watermark>>,
+    /// A chunk was closed since the watermark was synced.
+    closed_since: bool,
     /// Files were created or renamed since the folder was synced.
     names_changed: bool,
 }
@@ -66,7 +84,22 @@ impl ChunkStore {
     /// # Errors
     /// [`StoreError`].
     pub fn open(folder: Arc<dyn Dir>, secrets: &Secrets) -> Result<(Self, Recovered), StoreError> {
-        recover::open(folder, secrets)
+        Self::open_from(folder, secrets, Start::default())
+    }
+
+    pub(crate) fn open_from(
+        folder: Arc<dyn Dir>,
+        secrets: &Secrets,
+        start: Start,
+    ) -> Result<(Self, Recovered), StoreError> {
+        recover::open(folder, secrets, start)
+    }
+
+    /// The first sequence number that is or will be in the folder.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        let open = self.open.as_ref().map(Chunk::start);
+        self.closed.first().map(|name| name.start).or(open).unwrap_or(self.last.saturating_add(1))
     }
 
     /// The last sequence number, 0 if there is none.
@@ -105,6 +138,14 @@ impl ChunkStore {
         Ok(())
     }
 
+    /// Bytes of the chunks that begin behind `seqno`, roughly the bytes of the entries behind it.
+    pub(crate) fn bytes_behind(&self, seqno: u64) -> Result<u64, StoreError> {
+        let closed = self.closed.iter().rev().take_while(|name| name.start > seqno);
+        let lengths = closed.map(|name| Ok(self.folder.metadata(Path::new(&name.to_string()))?.len));
+        let closed = lengths.sum::<Result<u64, StoreError>>()?;
+        Ok(closed.saturating_add(self.open_bytes()))
+    }
+
     /// Bytes of entries in the open chunk.
     #[must_use]
     pub fn open_bytes(&self) -> u64 {
@@ -132,7 +173,9 @@ impl ChunkStore {
     pub fn pending_sync(&mut self) -> PendingSync {
         let folder = self.names_changed.then(|| Arc::clone(&self.folder));
         self.names_changed = false;
-        PendingSync { file: self.open.as_ref().map(Chunk::file), folder }
+        let keep = std::mem::take(&mut self.closed_since);
+        let mark = self.watermark.clone().map(|watermark| Mark { watermark, seqno: self.last, keep });
+        PendingSync { file: self.open.as_ref().map(Chunk::file), folder, mark }
     }
 
     /// Closes the open chunk; the last entry must be a signature. Everything in it is synced.
@@ -146,6 +189,7 @@ impl ChunkStore {
         let closed = ChunkName::closed(chunk.start(), self.last);
         self.rename(chunk.name(), closed)?;
         self.closed.push(closed);
+        self.closed_since = true;
         Ok(())
     }
 
@@ -179,6 +223,10 @@ impl ChunkStore {
         }
         if seqno < self.committed {
             return Err(StoreError::Committed { seqno, committed: self.committed });
+        }
+        // First: what is taken back must not be missed at the next start.
+        if let Some(watermark) = self.watermark.as_ref().filter(|watermark| watermark.seqno() > seqno) {
+            watermark.keep(seqno)?;
         }
         if let Some(chunk) = self.open.take_if(|chunk| chunk.start() > seqno) {
             self.folder.remove(Path::new(&chunk.name().to_string()))?;
@@ -237,6 +285,15 @@ impl ChunkStore {
 pub struct PendingSync {
     file: Option<Arc<dyn File>>,
     folder: Option<Arc<dyn Dir>>,
+    mark: Option<Mark>,
+}
+
+/// What to remember once the files are synced.
+#[derive(Debug)]
+struct Mark {
+    watermark: Arc<Watermark>,
+    seqno: u64,
+    keep: bool,
 }
 
 impl PendingSync {
@@ -250,6 +307,10 @@ impl PendingSync {
         }
         if let Some(folder) = &self.folder {
             folder.sync(Path::new(""))?;
+        }
+        if let Some(Mark { watermark, seqno, keep }) = &self.mark {
+            // Should it fail, the mark stays behind, which is allowed.
+            _ = if *keep { watermark.keep(*seqno) } else { watermark.note(*seqno) };
         }
         Ok(())
     }

@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use ledger_fs::Dir;
 
 use super::{StoreError, chunk::Chunk, read_closed};
 use crate::{
-    directory::{ChunkFile, list},
+    directory::{ChunkFile, Listing, list},
     format::ChunkName,
     verify::{Batch, Problem, Source, sequence},
 };
@@ -17,17 +17,46 @@ pub struct Reader {
     open: Option<Chunk>,
 }
 
+/// How often a folder is listed again in which a chunk was renamed meanwhile.
+const MAX_RETRIES: usize = 8;
+
 impl Reader {
     /// Lists the folder.
     ///
     /// # Errors
     /// [`StoreError::Damaged`] if chunks are missing or overlap, and those of the file system.
     pub fn open(folder: Arc<dyn Dir>) -> Result<Self, StoreError> {
-        let (chunks, broken) = sequence(&list(&*folder)?, false);
+        Self::retry(|| Self::of(&folder, |_| 1))
+    }
+
+    /// Like [`open`](Self::open), but chunks may be missing at the beginning: [`first`](Self::first) tells. A snapshot can hold
+    /// their state.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn open_tail(folder: Arc<dyn Dir>) -> Result<Self, StoreError> {
+        let first = |listing: &Listing| listing.chunks.first().map_or(1, |chunk| chunk.name.start);
+        Self::retry(|| Self::of(&folder, first))
+    }
+
+    /// A writer may give a chunk another name between the listing and the opening.
+    fn retry(open: impl Fn() -> Result<Self, StoreError>) -> Result<Self, StoreError> {
+        for _ in 0..MAX_RETRIES {
+            match open() {
+                Err(StoreError::File(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                other => return other,
+            }
+        }
+        open()
+    }
+
+    fn of(folder: &Arc<dyn Dir>, first: impl Fn(&Listing) -> u64) -> Result<Self, StoreError> {
+        let listing = list(&**folder)?;
+        let (chunks, broken) = sequence(&listing, false, first(&listing));
         if let Some(problem) = broken {
             return Err(StoreError::Damaged { chunk: problem.chunk, offset: 0, reason: problem.reason });
         }
-        let mut reader = Self { folder, closed: Vec::new(), open: None };
+        let mut reader = Self { folder: Arc::clone(folder), closed: Vec::new(), open: None };
         for chunk in chunks {
             match chunk.name.end {
                 Some(_) => reader.closed.push(chunk.name),
@@ -37,11 +66,21 @@ impl Reader {
         Ok(reader)
     }
 
+    /// The first sequence number that is there; 1 if there is none.
+    #[must_use]
+    pub fn first(&self) -> u64 {
+        let open = self.open.as_ref().map(Chunk::start);
+        self.closed.first().map(|name| name.start).or(open).unwrap_or(1)
+    }
+
     /// The last sequence number, 0 if there is none.
     #[must_use]
     pub fn last(&self) -> u64 {
         let closed = self.closed.last().and_then(|name| name.end).unwrap_or(0);
-        closed.saturating_add(self.open.as_ref().map_or(0, Chunk::count))
+        match &self.open {
+            Some(open) => open.start().saturating_add(open.count()).saturating_sub(1),
+            None => closed,
+        }
     }
 
     /// First and last sequence number of every closed chunk.

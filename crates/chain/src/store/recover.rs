@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use ledger_fs::{Dir, replace};
 
-use super::{ChunkStore, StoreError, chunk::Chunk, table_of};
+use super::{ChunkStore, Start, StoreError, chunk::Chunk, table_of};
 use crate::{
     crypto::LedgerSecret,
     directory::{list, read_at},
@@ -17,18 +17,33 @@ use crate::{
 pub struct Recovered {
     /// Bytes cut off at the end of the open chunk: an entry that was not whole, and what followed it.
     pub cut_bytes: u64,
-    /// The file that they were moved to, in the ledger's folder; nobody reads it.
+    /// The file that they were moved to, in the ledger's folder, where it was not certain that they were never acknowledged;
+    /// nobody reads it.
     pub set_aside: Option<String>,
+    /// The first and the last of the entries that had been synced and are missing. Only a recovery goes on then.
+    pub lost: Option<(u64, u64)>,
     /// An open chunk without a whole entry was removed.
     pub removed: Option<String>,
     /// Closing a chunk was completed.
     pub closed: Option<String>,
 }
 
-pub(super) fn open(folder: Arc<dyn Dir>, secrets: &Secrets) -> Result<(ChunkStore, Recovered), StoreError> {
+pub(super) fn open(
+    folder: Arc<dyn Dir>,
+    secrets: &Secrets,
+    start: Start,
+) -> Result<(ChunkStore, Recovered), StoreError> {
     let listing = list(&*folder)?;
-    let mut store =
-        ChunkStore { folder, closed: Vec::new(), open: None, last: 0, committed: 0, names_changed: false };
+    let mut store = ChunkStore {
+        folder,
+        closed: Vec::new(),
+        open: None,
+        last: start.before,
+        committed: start.before,
+        watermark: start.watermark,
+        closed_since: false,
+        names_changed: false,
+    };
     let mut recovered = Recovered::default();
     for stray in listing.strays.iter().filter(|name| name.starts_with("ledger_") && name.ends_with(".tmp")) {
         store.folder.remove(Path::new(stray))?;
@@ -45,32 +60,59 @@ pub(super) fn open(folder: Arc<dyn Dir>, secrets: &Secrets) -> Result<(ChunkStor
                 store.last = end;
                 store.committed = if name.committed { end } else { store.committed };
             }
-            None => open_chunk(&mut store, name, secrets, &mut recovered)?,
+            None => open_chunk(&mut store, name, secrets, start.salvage, &mut recovered)?,
         }
     }
+    check_synced(&store, ChunkName::open(store.last.saturating_add(1)), 0, start.salvage, &mut recovered)?;
     // Names that were changed before a crash may not have been synced.
     store.names_changed = true;
+    store.closed_since = true;
     store.sync()?;
     Ok((store, recovered))
+}
+
+/// Everything that was synced is there; otherwise the first entry that is not is damaged, and would begin at `offset` of `chunk`.
+fn check_synced(
+    store: &ChunkStore,
+    chunk: ChunkName,
+    offset: u64,
+    salvage: bool,
+    recovered: &mut Recovered,
+) -> Result<(), StoreError> {
+    let synced = store.watermark.as_ref().map_or(0, |watermark| watermark.seqno());
+    let missing = store.last.saturating_add(1);
+    if missing > synced {
+        return Ok(());
+    }
+    if salvage {
+        recovered.lost = Some((missing, synced));
+        return Ok(());
+    }
+    let chunk = chunk.to_string();
+    Err(StoreError::Lost { chunk, offset, seqno: missing, synced })
 }
 
 fn open_chunk(
     store: &mut ChunkStore,
     name: ChunkName,
     secrets: &Secrets,
+    salvage: bool,
     recovered: &mut Recovered,
 ) -> Result<(), StoreError> {
     let mut chunk = Chunk::reopen(&*store.folder, name.start)?;
     let length = chunk.file().metadata()?.len;
     let table = chunk.table_offset(length)?;
+    let mut more = false;
     for seqno in name.start..name.start.saturating_add(chunk.count()) {
         if !is_whole(&chunk.read(seqno)?, seqno, secrets) {
+            more = whole_follows(&chunk, seqno, secrets)?;
             chunk.forget_from(seqno);
             break;
         }
     }
     let count = chunk.count();
     store.last = store.last.saturating_add(count);
+    check_synced(store, name, chunk.end(), salvage, recovered)?;
     let whole = table == chunk.end() && has_whole_table(&chunk, length)?;
     if count > 0 && (whole || ends_by_flag(&chunk, store.last)?) {
         if whole {
@@ -86,7 +128,8 @@ fn open_chunk(
         return Ok(());
     }
     recovered.cut_bytes = length.saturating_sub(chunk.end());
-    if recovered.cut_bytes > 0 && length > FILE_HEADER_BYTES {
+    let doubtful = more || salvage || store.watermark.as_ref().is_none_or(|mark| mark.seqno() == 0);
+    if recovered.cut_bytes > 0 && length > FILE_HEADER_BYTES && doubtful {
         // Should this be damage and no torn write, nothing is lost.
         let count = usize::try_from(recovered.cut_bytes).unwrap_or(usize::MAX);
         let aside = format!("{name}.{}.ignored", chunk.end());
@@ -101,6 +144,16 @@ fn open_chunk(
     chunk.cut()?;
     store.open = Some(chunk);
     Ok(())
+}
+
+/// Whether a whole entry stands behind the one that is not. A torn write can leave that, damage too.
+fn whole_follows(chunk: &Chunk, seqno: u64, secrets: &Secrets) -> Result<bool, StoreError> {
+    for at in seqno.saturating_add(1)..chunk.start().saturating_add(chunk.count()) {
+        if is_whole(&chunk.read(at)?, at, secrets) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// An entry of which a part was not written when the power failed can have its whole length, with zeros inside. With the secret

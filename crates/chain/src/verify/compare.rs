@@ -58,7 +58,7 @@ struct Side<'a> {
 
 impl<'a> Side<'a> {
     fn open(folder: &'a dyn Dir) -> io::Result<Self> {
-        let (chunks, broken) = sequence(&list(folder)?, false);
+        let (chunks, broken) = sequence(&list(folder)?, false, 1);
         Ok(Self { source: Source::new(folder, chunks), broken, batch: None, index: 0 })
     }
 

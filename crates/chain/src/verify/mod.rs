@@ -20,16 +20,20 @@
 //! - recorded trees are the trees of the entries, so that a changed entry is *named*, not only noticed;
 //! - with the ledger secret, every authentication tag;
 //! - what is behind the last signature is reported as the unsigned tail, a ledger without a signature is not called verified;
+//! - snapshots belong to the ledger ([`Verifier::verify_home`]);
 //! - with [`Verifier::expect`], that nothing is missing at the end.
 //!
 //! One thread reads and keeps the order, the others hash, parse and check signatures. Memory does not grow with the ledger: a
 //! fixed number of batches of 256 KiB (or one larger entry each) is in flight.
 
+mod checkpoint;
 mod compare;
 mod digest;
+mod home;
 mod pool;
 mod read;
 mod report;
+mod resume;
 mod run;
 mod signatures;
 mod state;
@@ -44,6 +48,7 @@ use std::{
 
 use ledger_fs::Dir;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use compare::{Comparison, Difference, compare};
 pub use report::{Check, Problem, Report, Tail, Verdict};
 
@@ -55,12 +60,13 @@ use crate::{
     directory::{ChunkFile, Listing, list},
     format::TxId,
 };
+use resume::Resume;
 use run::Run;
 
 /// Ledger secrets with the sequence number from which each is in force.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Secrets {
-    secrets: BTreeMap<u64, LedgerSecret>,
+    secrets: BTreeMap<u64, Arc<LedgerSecret>>,
 }
 
 impl Secrets {
@@ -72,12 +78,12 @@ impl Secrets {
 
     /// Adds a secret that is in force from `seqno` on.
     pub fn insert(&mut self, seqno: u64, secret: LedgerSecret) {
-        self.secrets.insert(seqno, secret);
+        self.secrets.insert(seqno, Arc::new(secret));
     }
 
     /// All of them, by the sequence number from which each is in force.
     pub fn iter(&self) -> impl Iterator<Item = (u64, &LedgerSecret)> {
-        self.secrets.iter().map(|(seqno, secret)| (*seqno, secret))
+        self.secrets.iter().map(|(seqno, secret)| (*seqno, &**secret))
     }
 
     /// The secret in force at `seqno`.
@@ -89,7 +95,7 @@ impl Secrets {
     /// The secret in force at `seqno`, with the sequence number from which it is in force.
     #[must_use]
     pub fn entry_at(&self, seqno: u64) -> Option<(u64, &LedgerSecret)> {
-        self.secrets.range(..=seqno).next_back().map(|(from, secret)| (*from, secret))
+        self.secrets.range(..=seqno).next_back().map(|(from, secret)| (*from, &**secret))
     }
 }
 
@@ -101,6 +107,7 @@ pub struct Verifier {
     committed_only: bool,
     expected: Option<TxId>,
     service: Option<PublicKey>,
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Default for Verifier {
@@ -114,7 +121,14 @@ impl Verifier {
     #[must_use]
     pub fn new() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { secrets: Secrets::none(), threads, committed_only: false, expected: None, service: None }
+        Self {
+            secrets: Secrets::none(),
+            threads,
+            committed_only: false,
+            expected: None,
+            service: None,
+            checkpoint: None,
+        }
     }
 
     /// Checks authentication tags with these secrets.
@@ -153,18 +167,45 @@ impl Verifier {
         self
     }
 
+    /// Goes on from a checkpoint that is trusted. Chunks before it are not looked at, and need not be there. The ledger must still
+    /// hold the signature of the checkpoint, and it is checked again.
+    #[must_use]
+    pub fn checkpoint(mut self, checkpoint: Checkpoint) -> Self {
+        self.checkpoint = Some(checkpoint);
+        self
+    }
+
     /// Verifies a folder.
     ///
     /// # Errors
     /// Only if the folder cannot be listed; everything else is a [`Problem`] in the report.
     pub fn verify(&self, folder: &Arc<dyn Dir>) -> io::Result<Report> {
-        Ok(self.survey(folder)?.0)
+        Ok(self.run(folder, None)?.0)
+    }
+
+    /// Verifies a folder, and gives a checkpoint at its last signature, from which the next verification can go on; none unless the
+    /// ledger is [`Verified`](Verdict::Verified).
+    ///
+    /// # Errors
+    /// As [`verify`](Self::verify).
+    pub fn verify_to_checkpoint(&self, folder: &Arc<dyn Dir>) -> io::Result<(Report, Option<Checkpoint>)> {
+        self.run(folder, None)
+    }
+
+    fn run(&self, folder: &Arc<dyn Dir>, resume: Option<Resume>) -> io::Result<(Report, Option<Checkpoint>)> {
+        let resume = resume.or_else(|| self.checkpoint.as_ref().map(Checkpoint::resume));
+        let (report, _, checkpoint) = self.survey(folder, resume)?;
+        Ok((report, checkpoint))
     }
 
     /// Verifies a folder, and tells what its end says.
-    pub(crate) fn survey(&self, folder: &Arc<dyn Dir>) -> io::Result<(Report, Survey)> {
+    pub(crate) fn survey(
+        &self,
+        folder: &Arc<dyn Dir>,
+        resume: Option<Resume>,
+    ) -> io::Result<(Report, Survey, Option<Checkpoint>)> {
         let listing = list(&**folder)?;
-        let mut run = Run::new(self, &listing);
+        let mut run = Run::new(self, &listing, resume);
         let (send, receive) = mpsc::channel();
         let receive = Mutex::new(receive);
         thread::scope(|scope| {
@@ -177,10 +218,18 @@ impl Verifier {
     }
 }
 
-/// The chunks to read in order, and what is wrong with their sequence. Reading ends where the sequence breaks.
-pub(crate) fn sequence(listing: &Listing, committed_only: bool) -> (Vec<ChunkFile>, Option<Problem>) {
+/// The chunks to read in order from the entry `from` on, and what is wrong with their sequence. Reading ends where the sequence
+/// breaks. Chunks that end before `from` are left out; it may stand within the first one that is read.
+pub(crate) fn sequence(
+    listing: &Listing,
+    committed_only: bool,
+    from: u64,
+) -> (Vec<ChunkFile>, Option<Problem>) {
     let mut chunks: Vec<ChunkFile> = Vec::new();
-    for chunk in listing.chunks.iter().filter(|chunk| !committed_only || chunk.name.committed) {
+    let wanted = |chunk: &&ChunkFile| {
+        (!committed_only || chunk.name.committed) && chunk.name.end.is_none_or(|end| end >= from)
+    };
+    for chunk in listing.chunks.iter().filter(wanted) {
         let problem = |reason: String| Problem {
             check: Check::Sequence,
             chunk: chunk.file_name(),
@@ -189,7 +238,7 @@ pub(crate) fn sequence(listing: &Listing, committed_only: bool) -> (Vec<ChunkFil
             reason,
         };
         let next = match chunks.last() {
-            None => 1,
+            None => from.min(chunk.name.start),
             Some(previous) => match previous.name.end {
                 Some(end) => end.saturating_add(1),
                 None => {

@@ -9,6 +9,8 @@ use crate::format::TxId;
 pub struct Report {
     /// The verdict.
     pub verdict: Verdict,
+    /// Where verification began: at a checkpoint or a snapshot. What is before was not looked at.
+    pub resumed_at: Option<TxId>,
     /// Position of the last signature that holds, with everything before it.
     pub verified_until: Option<TxId>,
     /// Chunk files read.
@@ -21,6 +23,8 @@ pub struct Report {
     pub raw_signatures: u64,
     /// COSE signatures that hold.
     pub cose_signatures: u64,
+    /// Snapshots that are what the ledger records.
+    pub snapshots: u64,
     /// Hex SHA-256 of the public key of the service that signed last.
     pub service: Option<String>,
     /// Entries behind the last signature. Nothing protects them.
@@ -106,6 +110,8 @@ pub enum Check {
     Service,
     /// The authentication tag fits the ledger secret.
     Tag,
+    /// A snapshot is whole and belongs to the ledger.
+    Snapshot,
     /// The ledger is as long as the caller knows it to be.
     Expected,
 }

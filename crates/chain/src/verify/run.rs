@@ -5,10 +5,11 @@ use std::{collections::BTreeMap, sync::mpsc};
 use ledger_fs::Dir;
 
 use super::{
-    Check, Problem, Report, Survey, Verdict, Verifier,
+    Check, Checkpoint, Problem, Report, Survey, Verdict, Verifier,
     digest::Digested,
     pool::{Done, Job},
     read::Source,
+    resume::Resume,
     sequence,
     signatures::Checked,
     state::{State, Walk},
@@ -32,6 +33,8 @@ pub(crate) struct Run<'a> {
     verified_until: Option<TxId>,
     signature_failed: bool,
     read: u64,
+    resumed_at: Option<TxId>,
+    expected: Option<TxId>,
 }
 
 /// Results that come in any order, handed on in the order of their numbers.
@@ -73,9 +76,13 @@ impl<T> Ordered<T> {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(verifier: &'a Verifier, listing: &Listing) -> Self {
-        let (chunks, broken) = sequence(listing, verifier.committed_only);
+    pub(crate) fn new(verifier: &'a Verifier, listing: &Listing, resume: Option<Resume>) -> Self {
+        let from = resume.as_ref().map_or(1, |resume| resume.state.tree.size());
+        let (chunks, broken) = sequence(listing, verifier.committed_only, from);
         let mut notes = Vec::new();
+        if let Some(Resume { name, .. }) = &resume {
+            notes.push(format!("verified from {name} on; entries before {from} were not looked at"));
+        }
         let mut note = |names: &[String], what: &str| {
             if !names.is_empty() {
                 notes.push(format!("not read, {what}: {}", names.join(", ")));
@@ -90,12 +97,15 @@ impl<'a> Run<'a> {
         Self {
             verifier,
             chunks,
-            walk: Walk::new(State::new()),
+            resumed_at: resume.as_ref().map(|resume| resume.at),
+            // What was signed before is still there.
+            expected: verifier.expected.max(resume.as_ref().map(|resume| resume.at)),
+            verified_until: resume.as_ref().filter(|resume| resume.verified).map(|resume| resume.at),
+            walk: Walk::new(resume.map_or_else(State::new, |resume| resume.state)),
             problems: broken.into_iter().collect(),
             notes,
             raw: 0,
             cose: 0,
-            verified_until: None,
             signature_failed: false,
             read: 0,
         }
@@ -105,9 +115,15 @@ impl<'a> Run<'a> {
     pub(crate) fn go(&mut self, folder: &dyn Dir, jobs: &mpsc::Sender<Job>, results: &mpsc::Receiver<Done>) {
         let window = (self.verifier.threads as u64).saturating_mul(PIECES_PER_THREAD);
         let mut source = Source::new(folder, self.chunks.clone());
+        let from = self.walk.state.tree.size();
         let (mut digests, mut checks) = (Ordered::new(), Ordered::new());
         let mut at_end = false;
         let mut broken: Option<Problem> = None;
+        if from > 1
+            && let Err(problem) = source.skip_to(from, None)
+        {
+            (at_end, broken) = (true, Some(problem));
+        }
         loop {
             while !at_end && digests.in_flight() < window && checks.in_flight() < window {
                 match source.next() {
@@ -163,7 +179,7 @@ impl<'a> Run<'a> {
         self.problems.extend(checked.problem);
     }
 
-    pub(crate) fn finish(mut self) -> (Report, Survey) {
+    pub(crate) fn finish(mut self) -> (Report, Survey, Option<Checkpoint>) {
         let mut survey = self.walk.survey();
         survey.verified_until = self.verified_until;
         self.check_expectations();
@@ -186,18 +202,22 @@ impl<'a> Run<'a> {
         self.problems.sort_by_key(|problem| (problem.seqno.is_none(), problem.seqno));
         let report = Report {
             verdict,
+            resumed_at: self.resumed_at,
             verified_until: self.verified_until,
             chunks: self.read,
             entries: walk.entries,
             bytes: walk.bytes,
             raw_signatures: self.raw,
             cose_signatures: self.cose,
+            snapshots: 0,
             service: walk.state.service.as_ref().map(|service| service.key.id()),
             unsigned_tail: walk.tail,
             problems: self.problems,
             notes: self.notes,
         };
-        (report, survey)
+        let until = self.verified_until.filter(|_| verdict == Verdict::Verified);
+        let before = self.walk.before_signature.filter(|(at, _)| Some(*at) == until);
+        (report, survey, before.map(|(at, state)| Checkpoint::new(at, state)))
     }
 
     fn check_expectations(&mut self) {
@@ -205,7 +225,7 @@ impl<'a> Run<'a> {
         let mut problem = |check, reason| {
             self.problems.push(Problem { check, chunk: last.clone(), seqno: None, offset: None, reason });
         };
-        if let Some(expected) = self.verifier.expected.filter(|expected| {
+        if let Some(expected) = self.expected.filter(|expected| {
             self.verified_until.is_none_or(|until| until.seqno < expected.seqno || until.view < expected.view)
         }) {
             problem(Check::Expected, format!("the ledger should be signed up to {expected}, but is not"));

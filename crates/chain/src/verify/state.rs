@@ -60,6 +60,8 @@ pub(crate) struct Walk {
     pub(crate) deprecated: u64,
     pub(crate) unordered: u64,
     pub(crate) services: Vec<TxId>,
+    /// The last signature, and what was known just before it.
+    pub(crate) before_signature: Option<(TxId, State)>,
     remembered: Vec<Digest>,
     last_is_signature: bool,
 }
@@ -95,6 +97,7 @@ impl Walk {
             deprecated: 0,
             unordered: 0,
             services: Vec::new(),
+            before_signature: None,
             remembered: Vec::new(),
             last_is_signature: false,
         }
@@ -178,6 +181,7 @@ impl Walk {
         let signed = if entry.watched { self.watched(entry, bytes, jobs)? } else { None };
         self.last_is_signature = signed.is_some();
         if let Some(root) = signed {
+            self.before_signature = Some((txid, self.state.clone()));
             self.state.signed_root = Some(root);
             self.remembered.clear();
             self.tail = None;
@@ -248,7 +252,11 @@ impl Walk {
         Ok(Some(root))
     }
 
-    fn nodes(&mut self, info: Option<&MapWrites<'_>>, certificates: Option<&MapWrites<'_>>) -> Check1<()> {
+    pub(super) fn nodes(
+        &mut self,
+        info: Option<&MapWrites<'_>>,
+        certificates: Option<&MapWrites<'_>>,
+    ) -> Check1<()> {
         let mut own = Vec::new();
         for (id, value) in info.iter().flat_map(|map| map.iter()) {
             let id = node_id(id)?;
@@ -317,7 +325,7 @@ impl Walk {
         Ok(())
     }
 
-    fn service(&mut self, txid: TxId, map: &MapWrites<'_>) -> Check1<()> {
+    pub(super) fn service(&mut self, txid: TxId, map: &MapWrites<'_>) -> Check1<()> {
         let Some(Some(value)) = map.get(&SINGLE_KEY) else {
             return Err((Check::Service, "the entry writes service information without a value".into()));
         };
@@ -424,7 +432,7 @@ impl Walk {
         leaves.find_map(|(leaf, seqno)| (tree.leaf(seqno)? != *leaf).then_some(seqno))
     }
 
-    fn raw(
+    pub(super) fn raw(
         &self,
         txid: TxId,
         map: &MapWrites<'_>,
@@ -476,7 +484,7 @@ impl Walk {
         Ok(SignatureJob::raw(txid, Arc::clone(&certificate.key), *root, signature.sig))
     }
 
-    fn cose(&self, txid: TxId, map: &MapWrites<'_>, root: &Digest) -> Check1<SignatureJob> {
+    pub(super) fn cose(&self, txid: TxId, map: &MapWrites<'_>, root: &Digest) -> Check1<SignatureJob> {
         let message = governance::parse_cose(single(map)?).map_err(value_error)?;
         let message =
             CoseSign1::parse(&message).map_err(|error| (Check::CoseSignature, error.to_string()))?;

@@ -4,8 +4,11 @@ use std::{io, sync::Arc};
 
 use ledger_fs::Dir;
 
-use super::{Problem, Verifier};
-use crate::format::{Digest, TxId};
+use super::{Problem, Verifier, resume::Resume};
+use crate::{
+    format::{Digest, TxId},
+    snapshot::Base,
+};
 
 /// What a verified ledger says of itself.
 #[derive(Debug, Clone, Default)]
@@ -32,8 +35,11 @@ pub(crate) enum SurveyError {
 }
 
 impl Survey {
-    pub(crate) fn of(folder: &Arc<dyn Dir>) -> Result<Self, SurveyError> {
-        let (report, survey) = Verifier::new().survey(folder).map_err(SurveyError::File)?;
+    /// Of a ledger whose beginning `base` may stand for.
+    pub(crate) fn of(folder: &Arc<dyn Dir>, base: Option<&Base>) -> Result<Self, SurveyError> {
+        let resume = base.map(|base| Resume::of_snapshot(&base.file)).transpose();
+        let resume = resume.map_err(SurveyError::Damaged)?;
+        let (report, survey, _) = Verifier::new().survey(folder, resume).map_err(SurveyError::File)?;
         match report.problems.into_iter().next() {
             Some(problem) => Err(SurveyError::Damaged(problem)),
             None => Ok(survey),

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::{
     crypto::{CertificateError, CoseError, KeyError, SealError},
     format::{FormatError, TxId},
+    snapshot::SnapshotError,
     store::StoreError,
 };
 
@@ -15,6 +16,9 @@ pub enum LedgerError {
     /// The chunk files.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A snapshot.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
     /// A file of the home.
     #[error("a file of the ledger's home could not be used")]
     File(#[from] io::Error),

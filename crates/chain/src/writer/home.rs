@@ -22,6 +22,8 @@ pub(crate) const KEYS: &str = "keys";
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// Folder of the index.
 pub(crate) const INDEX: &str = "index";
+/// Up to where the chunk files are known to be synced.
+pub(super) const SYNCED: &str = "synced";
 const LOCK: &str = "lock";
 
 impl Home {
@@ -64,6 +66,12 @@ impl Home {
     #[must_use]
     pub fn ledger(&self) -> Arc<dyn Dir> {
         self.folder(LEDGER)
+    }
+
+    /// The folder of the snapshots.
+    #[must_use]
+    pub fn snapshots(&self) -> Arc<dyn Dir> {
+        self.folder(SNAPSHOTS)
     }
 
     pub(crate) fn folder(&self, name: &str) -> Arc<dyn Dir> {

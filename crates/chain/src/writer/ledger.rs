@@ -1,7 +1,7 @@
 use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::Instant,
 };
 
@@ -14,6 +14,7 @@ use super::{
 use crate::{
     crypto::Curve,
     format::{Digest, TxId, WriteSet},
+    snapshot::{SnapshotJob, SnapshotName},
     store::Recovered,
 };
 
@@ -155,7 +156,7 @@ impl Ledger {
             _lock: lock,
         });
         let writer = Arc::clone(&shared);
-        let thread = std::thread::Builder::new().name("ledger-chain".into()).spawn(move || writer.run())?;
+        let thread = thread::Builder::new().name("ledger-chain".into()).spawn(move || writer.run())?;
         Ok(Self { shared, thread: Mutex::new(Some(thread)), recovered })
     }
 
@@ -210,6 +211,14 @@ impl Ledger {
         Ok(self.shared.queue.sign()?.wait()?.txid)
     }
 
+    /// Signs, takes a snapshot of the state there, and waits until it is committed. Appends wait meanwhile.
+    ///
+    /// # Errors
+    /// [`LedgerError::Snapshot`] if it could not be taken; the ledger goes on. [`LedgerError::Poisoned`] if a write failed.
+    pub fn snapshot(&self) -> Result<SnapshotName, LedgerError> {
+        Ok(self.shared.change(Engine::take_snapshot)??)
+    }
+
     /// Runs something with the engine while no entry is added: for reading.
     pub fn with_engine<T>(&self, read: impl FnOnce(&Engine) -> T) -> T {
         read(&lock(&self.shared.engine))
@@ -256,29 +265,48 @@ impl Shared {
     /// The writer's thread.
     fn run(&self) {
         let mut unsigned_since: Option<Instant> = None;
+        thread::scope(|scope| {
+            while let Some(job) = self.run_until_snapshot(&mut unsigned_since) {
+                if self.queue.is_closed() {
+                    self.queue.put_built(job.run());
+                } else {
+                    scope.spawn(move || self.queue.put_built(job.run()));
+                }
+            }
+        });
+    }
+
+    /// Serves until a snapshot is to be taken beside; `None` at the end.
+    fn run_until_snapshot(&self, unsigned_since: &mut Option<Instant>) -> Option<SnapshotJob> {
         loop {
             let deadline = unsigned_since.map(|since| since + self.settings.sign_after);
-            let work = self.queue.take(deadline);
+            let taken = lock(&self.engine).snapshot_taken();
+            let mut work = self.queue.take(deadline, taken);
             let due = deadline.is_some_and(|deadline| Instant::now() >= deadline);
             let closed = work.closed;
-            if let Err(error) = self.serve(work, due) {
+            if let Err(error) = self.serve(&mut work, due) {
                 self.fail(error);
-                return;
+                return None;
             }
-            unsigned_since = match lock(&self.engine).unsigned() {
+            let mut engine = lock(&self.engine);
+            *unsigned_since = match engine.unsigned() {
                 0 => None,
                 _ => unsigned_since.filter(|_| !due).or_else(|| Some(Instant::now())),
             };
-            if closed {
-                return;
+            if let Some(job) = engine.snapshot_job() {
+                return Some(job);
+            }
+            // What was begun is finished first, so that short-lived writers take snapshots too.
+            if closed && !engine.snapshot_under_way() {
+                return None;
             }
         }
     }
 
     /// Writes one group: all appends that wait, and the signatures that are due.
-    fn serve(&self, work: Work, due: bool) -> Result<(), LedgerError> {
+    fn serve(&self, work: &mut Work, due: bool) -> Result<(), LedgerError> {
         let mut answers = Vec::with_capacity(work.appends.len());
-        let outcome = self.write(&work, due, &mut answers);
+        let outcome = self.write(work, due, &mut answers);
         let (last, failed) = match outcome {
             Ok(last) => (last, None),
             Err(error) => (None, Some(Arc::new(error))),
@@ -304,12 +332,20 @@ impl Shared {
     }
 
     /// Gives the position of the last signature.
-    fn write(&self, work: &Work, due: bool, answers: &mut Vec<TxId>) -> Result<Option<TxId>, LedgerError> {
+    fn write(
+        &self,
+        work: &mut Work,
+        due: bool,
+        answers: &mut Vec<TxId>,
+    ) -> Result<Option<TxId>, LedgerError> {
         let mut engine = lock(&self.engine);
         if let Some(error) = lock(&self.failed).clone() {
             return Err(LedgerError::Poisoned(error));
         }
         let before = engine.last_signature();
+        if let Some(built) = work.built.take() {
+            engine.record_snapshot(built)?;
+        }
         for waiting in &work.appends {
             answers.push(engine.propose(&waiting.entry)?);
             if engine.unsigned() >= self.settings.sign_every_entries {
@@ -356,7 +392,7 @@ impl Shared {
         };
         *lock(&self.failed) = Some(Arc::clone(&error));
         self.queue.close();
-        let work = self.queue.take(Some(Instant::now()));
+        let work = self.queue.take(Some(Instant::now()), false);
         for reply in work.appends.iter().map(|waiting| &waiting.reply).chain(&work.sign) {
             reply.answer(Err(LedgerError::Poisoned(Arc::clone(&error))));
         }

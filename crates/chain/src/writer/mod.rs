@@ -17,12 +17,13 @@
 //! | path | content |
 //! |---|---|
 //! | `ledger/` | chunk files and nothing else |
-//! | `snapshots/` | snapshots |
+//! | `snapshots/` | snapshots: see [`snapshot`](crate::snapshot) |
 //! | `keys/service_key.pem`, `node_key.pem` | private keys (PKCS#8), readable by the owner only |
 //! | `keys/service_cert.pem`, `node_cert.pem` | certificates |
 //! | `keys/ledger_secrets` | one line per secret: `<first seqno> <hex>`, readable by the owner only |
 //! | `keys/view` | the last view that was used |
 //! | `index/` | can be thrown away |
+//! | `synced` | up to where the chunk files are known to be synced, so that damage is not taken for a torn write; not part of a backup |
 //! | `lock` | locked by the writer |
 //!
 //! # The way of an append

@@ -4,6 +4,7 @@ use std::{
 };
 
 use super::{Appended, LedgerError, Prepared};
+use crate::snapshot::{Built, SnapshotError};
 
 /// Appends that wait for the writer; bounded by count and bytes.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ struct State {
     waiting: Vec<Waiting>,
     bytes: usize,
     sign: Vec<Arc<Reply>>,
+    built: Option<Result<Built, SnapshotError>>,
     closed: bool,
 }
 
@@ -35,6 +37,8 @@ pub(super) struct Waiting {
 pub(super) struct Work {
     pub(super) appends: Vec<Waiting>,
     pub(super) sign: Vec<Arc<Reply>>,
+    /// A snapshot that was written beside.
+    pub(super) built: Option<Result<Built, SnapshotError>>,
     pub(super) closed: bool,
 }
 
@@ -110,6 +114,12 @@ impl Queue {
         Ok(reply)
     }
 
+    /// Hands in a snapshot.
+    pub(super) fn put_built(&self, built: Result<Built, SnapshotError>) {
+        lock(&self.state).built = Some(built);
+        self.filled.notify_one();
+    }
+
     /// No more appends; the writer finishes what waits.
     pub(super) fn close(&self) {
         lock(&self.state).closed = true;
@@ -117,10 +127,19 @@ impl Queue {
         self.emptied.notify_all();
     }
 
-    /// Takes all that waits; waits for something until `deadline`.
-    pub(super) fn take(&self, deadline: Option<Instant>) -> Work {
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.state).closed
+    }
+
+    /// Takes all that waits; waits for something until `deadline`. If a snapshot is still being written, a closed queue waits for
+    /// that too.
+    pub(super) fn take(&self, deadline: Option<Instant>, snapshot_taken: bool) -> Work {
         let mut state = lock(&self.state);
-        while state.waiting.is_empty() && state.sign.is_empty() && !state.closed {
+        while state.waiting.is_empty()
+            && state.sign.is_empty()
+            && state.built.is_none()
+            && (!state.closed || snapshot_taken)
+        {
             state = match deadline.map(|deadline| deadline.saturating_duration_since(Instant::now())) {
                 None => self.filled.wait(state).unwrap_or_else(PoisonError::into_inner),
                 Some(left) if left.is_zero() => break,
@@ -133,6 +152,7 @@ impl Queue {
         Work {
             appends: std::mem::take(&mut state.waiting),
             sign: std::mem::take(&mut state.sign),
+            built: state.built.take(),
             closed: state.closed,
         }
     }

@@ -55,6 +55,9 @@ pub struct Settings {
     pub sign_after: Duration,
     /// A chunk is closed at the first signature after this many bytes of entries.
     pub chunk_bytes: u64,
+    /// A snapshot is taken at the first signature after this many entries, and once as many bytes of entries were appended as the
+    /// last snapshot has; 0: never by itself.
+    pub snapshot_tx_interval: u64,
     /// How far an append is when it is answered.
     pub durability: super::Durability,
     /// Entries that may wait.
@@ -70,6 +73,7 @@ impl Default for Settings {
             sign_every_entries: 1_000,
             sign_after: Duration::from_secs(1),
             chunk_bytes: 5 * 1024 * 1024,
+            snapshot_tx_interval: 10_000,
             durability: super::Durability::Synced,
             max_queued_entries: 4_096,
             max_queued_bytes: 64 << 20,

@@ -1,11 +1,13 @@
 mod identity;
 mod recover;
+mod snapshots;
 
 pub use recover::Recovery;
 
 use std::{
     collections::VecDeque,
     path::Path,
+    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -22,9 +24,11 @@ use crate::{
         self, COSE_SIGNATURES, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
     },
     merkle::{Peaks, Tree},
-    store::{ChunkStore, PendingSync, Recovered, StoreError},
+    snapshot::{self, Base},
+    store::{ChunkStore, PendingSync, Reader, Recovered, Start, StoreError, Watermark},
     verify::Secrets,
 };
+use snapshots::Snapshots;
 
 /// The writer without threads: gives entries their positions, keeps the tree, signs, writes.
 #[derive(Debug)]
@@ -40,6 +44,7 @@ pub struct Engine {
     last_signature: Option<TxId>,
     /// Trees at signatures that are not committed yet.
     signed: VecDeque<(u64, Peaks)>,
+    snapshots: Snapshots,
     /// Reused for encoding.
     public: Vec<u8>,
     private: Vec<u8>,
@@ -56,7 +61,7 @@ impl Engine {
     /// [`LedgerError::Exists`] if there are chunk files already.
     pub fn init(home: &Home, settings: &Settings) -> Result<Self, LedgerError> {
         home.make()?;
-        let (mut store, _) = ChunkStore::open(home.ledger(), &Secrets::none())?;
+        let (mut store, _) = open_store(home, &Secrets::none(), None, true)?;
         let folder = home.folder(home::KEYS);
         if store.last() > 0 {
             // A crash may have cut off an earlier attempt, whose keys were stored before its entries.
@@ -73,7 +78,8 @@ impl Engine {
         keys::store_secrets(&*folder, &secrets)?;
         // Views of services begin with 2.
         let view = keys::next_view(&*folder, 1)?;
-        let mut engine = Self::assemble(store, Tree::ledger(), identity, secrets, settings, view);
+        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
+        let mut engine = Self::assemble(store, Tree::ledger(), identity, secrets, settings, view, snapshots);
         engine.open_service()?;
         Ok(engine)
     }
@@ -85,6 +91,7 @@ impl Engine {
         secrets: Secrets,
         settings: &Settings,
         view: u32,
+        snapshots: Snapshots,
     ) -> Self {
         Self {
             store,
@@ -97,6 +104,7 @@ impl Engine {
             last: TxId { view, seqno: 0 },
             last_signature: None,
             signed: VecDeque::new(),
+            snapshots,
             public: Vec::new(),
             private: Vec::new(),
             entry: Vec::new(),
@@ -141,15 +149,18 @@ impl Engine {
             Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
             other => other?,
         };
-        let (store, recovered) = ChunkStore::open(home.ledger(), &secrets)?;
+        let base = base(home)?;
+        let (store, recovered) = open_store(home, &secrets, base.as_ref(), false)?;
         if store.last() < FIRST_ENTRIES {
             return Err(LedgerError::NoLedger { path: home.path() });
         }
-        let Some(resumed) = resume(&store)? else { return Err(LedgerError::NoLedger { path: home.path() }) };
+        let resumed = resume(&store, base.as_ref())?;
+        let Some(resumed) = resumed else { return Err(LedgerError::NoLedger { path: home.path() }) };
         let identity = Identity::load(&*folder)?;
         check_identity(&identity, &resumed)?;
         let view = keys::next_view(&*folder, resumed.last.view)?;
-        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view);
+        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
+        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
         engine.last = resumed.last;
         engine.last_signature = Some(resumed.signature);
         engine.signed.push_back((resumed.signature.seqno, resumed.signed_peaks));
@@ -234,6 +245,7 @@ impl Engine {
         self.entry.clear();
         encode_entry(&mut self.entry, flags, &tag, iv, &self.public, &self.private)?;
         self.store.append(&self.entry)?;
+        self.snapshots.appended(self.entry.len());
         let digest = crate::crypto::sha256(&self.entry);
         let leaf = crate::crypto::sha256_parts(&[&digest, &commit_evidence_digest, &prepared.claims_digest]);
         self.tree.append(leaf);
@@ -241,7 +253,8 @@ impl Engine {
         Ok(txid)
     }
 
-    /// Adds a signature over everything so far. Closes the chunk if it is large enough, or if `end_chunk` says so.
+    /// Adds a signature over everything so far. Closes the chunk if it is large enough, if a snapshot is due, or if `end_chunk` says
+    /// so.
     ///
     /// # Errors
     /// As [`propose`](Self::propose), and [`LedgerError::Key`], [`LedgerError::Cose`].
@@ -258,11 +271,15 @@ impl Engine {
             writes.put(COSE_SIGNATURES, SINGLE_KEY, json(&BASE64_STANDARD.encode(message)));
         }
         let peaks = self.tree.peaks().clone();
-        let close = end_chunk || self.store.open_bytes() >= self.chunk_bytes;
+        let snapshot = self.snapshots.is_due(txid.seqno);
+        let close = end_chunk || snapshot || self.store.open_bytes() >= self.chunk_bytes;
         let flags = Flags { chunk_after: close, chunk_before: false };
         self.propose_with(&Prepared::internal(&writes, NO_CLAIMS)?, flags)?;
         if close {
             self.store.close_chunk()?;
+        }
+        if snapshot {
+            self.snapshots.cut(txid.seqno);
         }
         self.last_signature = Some(txid);
         self.signed.push_back((txid.seqno, peaks));
@@ -306,6 +323,7 @@ impl Engine {
         while let Some((_, peaks)) = self.signed.pop_front_if(|(signed, _)| *signed <= seqno) {
             self.tree.flush(&peaks);
         }
+        self.commit_snapshot(seqno);
         Ok(())
     }
 
@@ -318,6 +336,7 @@ impl Engine {
             return Ok(());
         }
         self.store.rollback(seqno)?;
+        self.snapshots.rollback(seqno);
         if !self.tree.truncate(seqno.saturating_add(1)) {
             return Err(StoreError::Committed { seqno, committed: self.store.committed() }.into());
         }
@@ -326,7 +345,7 @@ impl Engine {
         self.last = entry.txid();
         while self.signed.pop_back_if(|(signed, _)| *signed > seqno).is_some() {}
         if self.last_signature.is_some_and(|signature| signature.seqno > seqno) {
-            self.last_signature = resume(&self.store)?.map(|resumed| resumed.signature);
+            self.last_signature = resume(&self.store, None)?.map(|resumed| resumed.signature);
         }
         Ok(())
     }
@@ -343,11 +362,31 @@ struct Resumed {
     root: Digest,
 }
 
-/// Goes back to the last signature, takes its tree and adds what follows. `None` if there is no entry.
-fn resume(store: &ChunkStore) -> Result<Option<Resumed>, LedgerError> {
+/// The snapshot that stands for the first chunks, if they are not there.
+fn base(home: &Home) -> Result<Option<Base>, LedgerError> {
+    let reader = Reader::open_tail(home.ledger())?;
+    Ok(snapshot::base_of(&reader, &*home.folder(home::SNAPSHOTS))?)
+}
+
+/// Opens the chunk files with what is known of them beside their folder.
+fn open_store(
+    home: &Home,
+    secrets: &Secrets,
+    base: Option<&Base>,
+    salvage: bool,
+) -> Result<(ChunkStore, Recovered), LedgerError> {
+    let watermark = Arc::new(Watermark::open(&**home.dir(), home::SYNCED)?);
+    let before = base.map_or(0, |base| base.first.saturating_sub(1));
+    let start = Start { before, watermark: Some(watermark), salvage };
+    Ok(ChunkStore::open_from(home.ledger(), secrets, start)?)
+}
+
+/// Goes back to the last signature, takes its tree and adds what follows; the snapshot `base` stands for what is before the first
+/// entry. `None` if there is no entry.
+fn resume(store: &ChunkStore, base: Option<&Base>) -> Result<Option<Resumed>, LedgerError> {
     let mut leaves = Vec::new();
     let mut last = None;
-    for seqno in (1..=store.last()).rev() {
+    for seqno in (store.first()..=store.last()).rev() {
         let bytes = store.read(seqno)?;
         let (entry, _) = Entry::parse(&bytes)?;
         let domain = PublicDomain::parse(entry.public)?;
@@ -357,19 +396,38 @@ fn resume(store: &ChunkStore) -> Result<Option<Resumed>, LedgerError> {
         let mut writes = WriteSet::new();
         writes.extend(domain.maps())?;
         let value = |map: &str| writes.get(map, &SINGLE_KEY);
-        let Some(record) = value(TREE) else { continue };
-        let mut tree = Tree::decode(record)?;
-        let (signed_peaks, root) = (tree.peaks().clone(), tree.root());
-        leaves.iter().rev().for_each(|leaf| tree.append(*leaf));
-        let raw = value(SIGNATURES).map(|value| governance::parse(SIGNATURES, value)).transpose()?;
-        let cose = value(COSE_SIGNATURES).map(governance::parse_cose).transpose()?;
-        let cose = cose.map(|message| CoseSign1::parse(&message)).transpose()?;
-        return Ok(Some(Resumed { tree, last, signature: entry.txid(), signed_peaks, raw, cose, root }));
+        if value(TREE).is_some() {
+            return resume_at(entry.txid(), last, value, &leaves).map(Some);
+        }
+    }
+    if let Some(base) = base.filter(|base| base.file.name().seqno.saturating_add(1) == store.first()) {
+        let snapshot = base.file.snapshot()?;
+        let signature = base.file.txid()?;
+        leaves.push(snapshot.leaf);
+        let value = |map: &str| Some(snapshot.get(map, &SINGLE_KEY).ok()??.value);
+        return resume_at(signature, last.unwrap_or(signature), value, &leaves).map(Some);
     }
     match last {
         None => Ok(None),
         Some(last) => Err(LedgerError::BadSignature { txid: last }),
     }
+}
+
+/// Takes up the tree that the signature at `signature` recorded; `leaves` are its own and those behind it, the last first.
+fn resume_at<'a>(
+    signature: TxId,
+    last: TxId,
+    value: impl Fn(&str) -> Option<&'a [u8]>,
+    leaves: &[Digest],
+) -> Result<Resumed, LedgerError> {
+    let record = value(TREE).ok_or(LedgerError::BadSignature { txid: signature })?;
+    let mut tree = Tree::decode(record)?;
+    let (signed_peaks, root) = (tree.peaks().clone(), tree.root());
+    leaves.iter().rev().for_each(|leaf| tree.append(*leaf));
+    let raw = value(SIGNATURES).map(|value| governance::parse(SIGNATURES, value)).transpose()?;
+    let cose = value(COSE_SIGNATURES).map(governance::parse_cose).transpose()?;
+    let cose = cose.map(|message| CoseSign1::parse(&message)).transpose()?;
+    Ok(Resumed { tree, last, signature, signed_peaks, raw, cose, root })
 }
 
 /// The last signature holds, and was made by the service whose keys are there.

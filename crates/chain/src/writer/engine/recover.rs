@@ -4,7 +4,9 @@ use super::{
     super::home,
     Engine,
     identity::{HistoricalSecret, PreviousSecret},
-    resume, unix_seconds,
+    open_store, resume,
+    snapshots::Snapshots,
+    unix_seconds,
 };
 use crate::{
     crypto::{Certificate, Curve, LedgerSecret, cose_endorse, endorsement_certificate},
@@ -14,6 +16,7 @@ use crate::{
         NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, ServiceInfo, ServiceStatus,
         json,
     },
+    snapshot::SnapshotName,
     store::{ChunkStore, StoreError},
     verify::{Secrets, Survey},
     writer::{Home, Identity, LedgerError, Prepared, Settings, keys},
@@ -26,6 +29,12 @@ pub struct Recovery {
     pub kept_until: TxId,
     /// So many entries behind it were not signed. They were taken off the ledger, and lie in `unsigned` in the home.
     pub unsigned_entries: u64,
+    /// The first and the last of the entries that had been synced here and are missing now.
+    pub lost: Option<(u64, u64)>,
+    /// A file in the ledger's folder with what could not be read at the end of the open chunk.
+    pub set_aside: Option<String>,
+    /// The snapshot that stands for chunks that are not there.
+    pub from_snapshot: Option<SnapshotName>,
     /// The first entry of the new service.
     pub created: TxId,
     /// Whether secrets were found, so that private maps of before can be read.
@@ -33,7 +42,8 @@ pub struct Recovery {
 }
 
 impl Engine {
-    /// Makes new keys and goes on with the ledger in `home`, of which nothing but the chunk files is needed. It is verified first;
+    /// Makes new keys and goes on with the ledger in `home`, of which nothing but the chunk files is needed; a snapshot may stand for
+    /// the first of them, or for all. It is verified first;
     /// what no signature covers is taken off. The new service endorses the old one, so that receipts of before stay valid.
     ///
     /// Secrets of the old ledger are used if `keys/ledger_secrets` is there; without it private maps of before stay closed.
@@ -42,13 +52,15 @@ impl Engine {
     /// [`LedgerError::Unverified`] if the ledger is damaged before its last signature, and what can go wrong with files and keys.
     pub fn recover(home: &Home, settings: &Settings) -> Result<(Self, Recovery), LedgerError> {
         home.make()?;
-        let (mut store, _) = ChunkStore::open(home.ledger(), &Secrets::none())?;
-        let survey = Survey::of(&home.ledger())?;
+        let base = super::base(home)?;
+        let (mut store, found) = open_store(home, &Secrets::none(), base.as_ref(), true)?;
+        let survey = Survey::of(&home.ledger(), base.as_ref())?;
         let kept = survey.verified_until.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
         let unsigned_entries = store.last().saturating_sub(kept.seqno);
         set_aside(home, &store, kept.seqno)?;
         store.rollback(kept.seqno)?;
-        let resumed = resume(&store)?.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
+        let resumed =
+            resume(&store, base.as_ref())?.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
 
         let folder = home.folder(home::KEYS);
         let mut secrets = match keys::load_secrets(&*folder) {
@@ -73,7 +85,8 @@ impl Engine {
         identity.store(&*folder)?;
         // Two views on, as services do after a disaster.
         let view = keys::next_view(&*folder, resumed.last.view.saturating_add(1))?;
-        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view);
+        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
+        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
         engine.last = resumed.last;
         engine.last_signature = Some(resumed.signature);
         engine.signed.push_back((resumed.signature.seqno, resumed.signed_peaks));
@@ -82,7 +95,16 @@ impl Engine {
         engine.pending_sync().run()?;
         let last = engine.last.seqno;
         engine.commit(last)?;
-        Ok((engine, Recovery { kept_until: kept, unsigned_entries, created, private_readable }))
+        let recovery = Recovery {
+            kept_until: kept,
+            unsigned_entries,
+            lost: found.lost,
+            set_aside: found.set_aside,
+            from_snapshot: base.map(|base| base.file.name()),
+            created,
+            private_readable,
+        };
+        Ok((engine, recovery))
     }
 
     /// The entries by which the new service takes over.
