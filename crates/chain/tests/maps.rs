@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, fs, time::Duration};
 use common::open;
 use ledger_chain::{
     WriteSet,
-    maps::Maps,
+    maps::{Maps, MapsError},
     verify::Secrets,
     writer::{Home, Ledger, Prepared, Settings},
 };
@@ -186,4 +186,94 @@ fn the_hexdump_of_the_documentation_is_a_run() {
             .concat()
     );
     assert_eq!(&run[run.len() - 24..run.len() - 16], 72u64.to_le_bytes());
+}
+
+/// A ledger with snapshots and without an index, and the model of what it holds.
+fn with_snapshots() -> (tempfile::TempDir, Model, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings { snapshot_tx_interval: 40, ..settings(3_000) };
+    let ledger = Ledger::init(folder.path(), settings).unwrap();
+    let (mut model, mut last) = (Model::new(), 0);
+    for at in 0..200u32 {
+        let map = if at % 3 == 0 { "b" } else { "public:a" };
+        let (key, value) = (format!("k{}", at * 7 % 31).into_bytes(), at.to_le_bytes().to_vec());
+        let mut writes = WriteSet::new();
+        writes.put(map, key.clone(), value.clone());
+        last = ledger.append(&writes).unwrap().txid.seqno;
+        model.entry((map.to_owned(), key)).or_default().push((last, Some(value)));
+    }
+    ledger.close().unwrap();
+    (folder, model, last)
+}
+
+fn files(folder: &std::path::Path, prefix: &str) -> Vec<std::path::PathBuf> {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(prefix)).collect()
+}
+
+#[test]
+fn without_an_index_maps_begin_with_a_snapshot_and_build_the_history_when_it_is_asked_for() {
+    let (folder, model, last) = with_snapshots();
+    let home = Home::open(folder.path()).unwrap();
+    let index = folder.path().join("index");
+    for _ in 0..2 {
+        // The second time the run of the snapshot is there already.
+        let maps = Maps::open(&home).unwrap();
+        assert_eq!(files(&index, "base_").len(), 1);
+        for ((map, key), versions) in &model {
+            let (seqno, value) = versions.last().unwrap();
+            let found = maps.get(map, key).unwrap().unwrap();
+            assert_eq!((found.txid.seqno, &found.value), (*seqno, value));
+        }
+        assert_eq!(maps.range("public:a", b"", b"", u64::MAX, 100).unwrap().len(), 31);
+    }
+    check(&Maps::open(&home).unwrap(), &model, last);
+    assert_eq!(files(&index, "base_").len(), 0);
+    check(&Maps::open(&home).unwrap(), &model, last);
+}
+
+#[test]
+fn a_damaged_snapshot_does_not_spoil_an_index_and_with_none_left_the_history_is_read() {
+    let (folder, model, last) = with_snapshots();
+    let home = Home::open(folder.path()).unwrap();
+    let mut snapshots = files(&folder.path().join("snapshots"), "snapshot_");
+    snapshots.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    assert!(snapshots.len() >= 2);
+    while let Some(newest) = snapshots.pop() {
+        let mut bytes = fs::read(&newest).unwrap();
+        bytes[200] ^= 1;
+        fs::write(&newest, bytes).unwrap();
+        fs::remove_dir_all(folder.path().join("index")).unwrap();
+        let maps = Maps::open(&home).unwrap();
+        let bases = usize::from(!snapshots.is_empty());
+        assert_eq!(files(&folder.path().join("index"), "base_").len(), bases);
+        let ((map, key), versions) = model.iter().next().unwrap();
+        assert_eq!(maps.get(map, key).unwrap().unwrap().txid.seqno, versions.last().unwrap().0);
+    }
+    check(&Maps::open(&home).unwrap(), &model, last);
+}
+
+#[test]
+fn where_the_first_chunks_are_gone_values_come_from_the_snapshot_and_earlier_states_are_refused() {
+    let (folder, model, last) = with_snapshots();
+    let home = Home::open(folder.path()).unwrap();
+    let newest = ledger_chain::snapshot::list(&*home.snapshots()).unwrap().committed[0];
+    // With the index of the whole ledger in place: it does not know of the gap.
+    drop(Maps::open(&home).unwrap().history("public:a", b"k1").unwrap());
+    for (name, path) in common::chunks(&folder.path().join("ledger")) {
+        if name.end.is_some_and(|end| end <= newest.seqno) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let maps = Maps::open(&home).unwrap();
+    for ((map, key), versions) in &model {
+        let (seqno, value) = versions.last().unwrap();
+        let found = maps.get(map, key).unwrap().unwrap();
+        assert_eq!((found.txid.seqno, &found.value), (*seqno, value));
+        assert!(found.txid.view >= 2);
+    }
+    let rows = maps.range("b", b"", b"", last, 100).unwrap();
+    assert_eq!(rows.len(), model.keys().filter(|(map, _)| map == "b").count());
+    assert!(matches!(maps.get_at("public:a", b"k1", 7), Err(MapsError::Gone { .. })));
+    assert!(matches!(maps.history("public:a", b"k1"), Err(MapsError::Gone { .. })));
 }

@@ -12,13 +12,18 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, time::Duration};
+use std::{fs, path::Path, time::Duration};
 
 use common::{fixture, record, verify};
 use ledger_chain::{
     WriteSet,
-    verify::Verdict,
-    writer::{Ledger, Profile, Settings},
+    crypto::Curve,
+    maps::Maps,
+    receipt::{Receipts, endorsements_of},
+    snapshot::list,
+    store::Reader,
+    verify::{Verdict, Verifier},
+    writer::{Home, Ledger, Profile, Settings, load_secrets},
 };
 
 fn settings(profile: Profile) -> Settings {
@@ -64,6 +69,102 @@ fn the_validator_accepts_what_we_write_in_every_profile() {
         // 6.0.28 checks COSE signatures, but counts raw ones only.
         let until = if profile.raw() { ours.verified_until.unwrap().to_string() } else { "0.0".into() };
         assert_eq!(theirs, format!("{} {signatures} {until}", ours.entries), "{profile:?}");
+    }
+}
+
+/// Everything that can happen to a ledger: private maps, several chunks, snapshots, new keys of node and ledger, a lost service.
+fn live(profile: Profile) -> (tempfile::TempDir, Vec<u8>, u64) {
+    let folder = tempfile::tempdir().unwrap();
+    let home = Home::open(folder.path()).unwrap();
+    let settings = Settings { snapshot_tx_interval: 60, ..settings(profile) };
+    let fill = |ledger: &Ledger, name: &str| {
+        for at in 0..20 {
+            let mut writes = record(&format!("{name}-{at}"), name);
+            writes.put("notes", format!("{at}"), name);
+            ledger.append(&writes).unwrap();
+        }
+    };
+    let ledger = Ledger::init(folder.path(), settings.clone()).unwrap();
+    fill(&ledger, "first");
+    ledger.snapshot().unwrap();
+    let old = ledger.append(&record("old", "entry")).unwrap().txid.seqno;
+    ledger.rotate_node_key(&home, Curve::P256).unwrap();
+    fill(&ledger, "second");
+    ledger.rotate_ledger_secret(&home).unwrap();
+    fill(&ledger, "third");
+    ledger.close().unwrap();
+    drop(ledger);
+    let former = fs::read(folder.path().join("keys/service_cert.pem")).unwrap();
+    for file in ["service_key.pem", "node_key.pem", "service_cert.pem", "node_cert.pem"] {
+        fs::remove_file(folder.path().join("keys").join(file)).unwrap();
+    }
+    let (ledger, _) = Ledger::recover_in(&home, settings).unwrap();
+    fill(&ledger, "fourth");
+    ledger.rotate_node_key(&home, Curve::P384).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    let ledger = Ledger::open(folder.path(), self::settings(profile)).unwrap();
+    fill(&ledger, "fifth");
+    ledger.snapshot().unwrap();
+    ledger.close().unwrap();
+    (folder, former, old)
+}
+
+#[test]
+fn a_ledger_with_a_whole_life_behind_it_passes_every_tool_of_the_package() {
+    for profile in [Profile::Dual, Profile::Raw, Profile::Cose] {
+        let (folder, former, old) = live(profile);
+        let home = Home::open(folder.path()).unwrap();
+        let ledger = folder.path().join("ledger");
+        let secrets = load_secrets(&*common::open(&folder.path().join("keys"))).unwrap();
+        let ours = Verifier::new().secrets(secrets.clone()).verify_home(&home, true).unwrap().0;
+        assert_eq!((&ours.problems, ours.verdict), (&vec![], Verdict::Verified), "{profile:?}");
+        assert!(ours.chunks > 8 && ours.snapshots >= 3, "{profile:?} {ours:?}");
+        let until = if profile.raw() { ours.verified_until.unwrap().to_string() } else { "0.0".into() };
+        let theirs = python::validate(&ledger).unwrap();
+        assert_eq!(theirs, format!("{} {} {until}", ours.entries, ours.raw_signatures), "{profile:?}");
+        let text = python::program("read_ledger.py", &[ledger.to_str().unwrap(), "--uncommitted"]).unwrap();
+        assert!(text.contains("Ledger verification complete"), "{profile:?} {text}");
+
+        let chunk =
+            common::chunks(&ledger).into_iter().find(|(name, _)| name.committed && name.start > 1).unwrap();
+        let mut signatures = Vec::new();
+        common::each_entry(&ledger, |entry| {
+            if ledger_chain::EntryKind::of(&entry).unwrap() == ledger_chain::EntryKind::Signature {
+                signatures.push(entry.txid().seqno);
+            }
+        });
+        let out = tempfile::tempdir().unwrap();
+        let inside = |seqno: &&u64| **seqno >= chunk.0.start && Some(**seqno) < chunk.0.end;
+        if let Some(at) = signatures.iter().find(inside) {
+            let (path, at, to) = (chunk.1.to_str().unwrap(), at.to_string(), out.path().to_str().unwrap());
+            python::program("split_ledger.py", &[path, &at, "--output-dir", to]).unwrap();
+            assert_eq!(common::chunks(out.path()).len(), 2);
+        }
+
+        let reader = Reader::open(common::open(&ledger)).unwrap();
+        let endorsements = endorsements_of(&Maps::open(&home).unwrap()).unwrap();
+        let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
+        let (json, cose, before) =
+            (out.path().join("r.json"), out.path().join("r.cose"), out.path().join("former.pem"));
+        fs::write(&before, former).unwrap();
+        let now = folder.path().join("keys/service_cert.pem");
+        let new = (1..ours.entries - 2).rev().find(|seqno| !signatures.contains(seqno)).unwrap();
+        for (seqno, signer) in [(old, &before), (new, &now)] {
+            // A JSON receipt leads to the service of today, by its endorsement of the one before; a COSE receipt to its own.
+            if profile.cose() {
+                fs::write(&cose, receipts.cose(seqno).unwrap()).unwrap();
+                assert_eq!(python::receipts(Path::new(""), signer, Some(&cose)).unwrap(), "verified");
+            }
+            if profile.raw() {
+                fs::write(&json, receipts.json(seqno).unwrap().to_json()).unwrap();
+                assert_eq!(python::receipts(&json, &now, None).unwrap(), "verified", "{profile:?}");
+            }
+        }
+        for name in list(&*home.snapshots()).unwrap().committed.iter().filter(|_| profile.raw()) {
+            let opened = python::snapshot(&folder.path().join("snapshots").join(name.to_string())).unwrap();
+            assert!(opened.starts_with(&format!("True {} ", name.seqno)), "{opened}");
+        }
     }
 }
 

@@ -79,32 +79,6 @@ fn appends_of_many_threads_get_positions_without_gaps_and_all_are_there_after_re
 }
 
 #[test]
-fn an_entry_that_was_not_whole_is_set_aside_and_nothing_else_is_lost() {
-    let home = tempfile::tempdir().unwrap();
-    let ledger = Ledger::init(home.path(), settings()).unwrap();
-    ledger.append(&record("first", "kept")).unwrap();
-    ledger.sign().unwrap();
-    ledger.close().unwrap();
-    drop(ledger);
-    let path = home.path().join("ledger/ledger_1");
-    let whole = fs::read(&path).unwrap();
-    let entry = whole[whole.len() - 100..].to_vec();
-    for torn in [1, 7, 8, 20, 43, 99] {
-        let mut bytes = whole.clone();
-        bytes.extend([&[1, 0, 200, 0, 0, 0, 0, 0][..], &entry].concat().iter().take(torn));
-        fs::write(&path, &bytes).unwrap();
-        let ledger = Ledger::open(home.path(), settings()).unwrap();
-        assert_eq!(ledger.recovered().cut_bytes, torn as u64);
-        let aside = home.path().join("ledger").join(ledger.recovered().set_aside.clone().unwrap());
-        assert_eq!(fs::read(&aside).unwrap(), bytes[whole.len()..]);
-        drop(ledger);
-        assert_eq!(fs::read(&path).unwrap(), whole);
-        assert_eq!(verify(&home.path().join("ledger")).verdict, Verdict::Verified);
-        fs::remove_file(aside).unwrap();
-    }
-}
-
-#[test]
 fn a_rollback_takes_back_what_is_not_committed_and_nothing_that_is() {
     let home = tempfile::tempdir().unwrap();
     let home = Home::create(home.path()).unwrap();

@@ -5,7 +5,7 @@ use std::{io, path::Path, sync::Arc, thread};
 use ledger_fs::{Dir, Open, Replacement, temporary_name};
 
 use super::{
-    MapsError,
+    MapsError, base,
     cursor::MergedRuns,
     run::{HEADER_BYTES, MAGIC, Record, Run, composite},
 };
@@ -52,8 +52,12 @@ pub(super) fn catch_up(
     reader: &Reader,
     index: &Arc<dyn Dir>,
     secrets: &Secrets,
+    snapshots: Option<&dyn Dir>,
 ) -> Result<Vec<Run>, MapsError> {
-    let mut runs = existing(reader, &**index)?;
+    let mut runs = existing(reader, &**index, snapshots)?;
+    if let Some(snapshots) = snapshots.filter(|_| runs.is_empty()) {
+        runs.extend(base::build(reader, index, snapshots, secrets)?);
+    }
     let covered = runs.last().map_or(0, Run::last);
     let pieces = pieces(reader, covered);
     // Pieces are built in parallel, but added in order.
@@ -79,6 +83,7 @@ pub(super) fn catch_up(
 fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
     let mut pieces: Vec<(u64, u64)> = Vec::new();
     for (first, last) in reader.closed().filter(|(_, last)| *last > covered) {
+        let first = first.max(covered.saturating_add(1));
         // Chunks are small by default; several make a piece.
         match pieces.last_mut() {
             Some(piece) if last.saturating_sub(piece.0) < (MAX_RECORDS_IN_MEMORY as u64) / 4 => {
@@ -91,11 +96,11 @@ fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
 }
 
 /// The runs in the folder that fit together and fit the ledger; everything else is removed.
-fn existing(reader: &Reader, index: &dyn Dir) -> Result<Vec<Run>, MapsError> {
+fn existing(reader: &Reader, index: &dyn Dir, snapshots: Option<&dyn Dir>) -> Result<Vec<Run>, MapsError> {
     let mut found = Vec::new();
     for entry in index.entries(Path::new(""))? {
         let name = entry?.name.to_string_lossy().into_owned();
-        if !name.starts_with("run_") {
+        if !name.starts_with("run_") && !name.starts_with("base_") {
             continue;
         }
         match Run::open(index, &name)? {
@@ -108,7 +113,13 @@ fn existing(reader: &Reader, index: &dyn Dir) -> Result<Vec<Run>, MapsError> {
     let mut runs: Vec<Run> = Vec::new();
     for run in found {
         let follows = run.first() == runs.last().map_or(0, Run::last).saturating_add(1);
-        let fits = follows && reader.read(run.last()).is_ok_and(|bytes| sha256(&bytes) == *run.digest());
+        let fits = follows
+            && match run.is_base() {
+                true => base::fits(&run, reader, snapshots)?,
+                // What reaches back to chunks that are gone gives way to a snapshot.
+                false if run.first() < reader.first() => false,
+                false => reader.read(run.last()).is_ok_and(|bytes| sha256(&bytes) == *run.digest()),
+            };
         if fits {
             runs.push(run);
         } else {
@@ -135,7 +146,7 @@ fn build(
         Ok::<_, MapsError>(seqno < last)
     })?;
     records.sort_unstable();
-    let mut writer = RunWriter::begin(index, first, last)?;
+    let mut writer = RunWriter::begin(index, Run::file_name(first, last), first, last)?;
     for record in records {
         writer.add(&record)?;
     }
@@ -149,11 +160,13 @@ fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
         let class = |run: &Run| run.records().max(1).ilog2() / 3;
         let newest = group.last().map(class);
         let (Some(first), Some(last)) = (group.first(), group.last()) else { return Ok(()) };
-        if Some(class(first)) > newest {
+        // The run of a snapshot lacks what was before; it stays alone.
+        if Some(class(first)) > newest || first.is_base() {
             return Ok(());
         }
         let mut merged = MergedRuns::new(group.iter(), b"")?;
-        let mut writer = RunWriter::begin(index, first.first(), last.last())?;
+        let (from, to) = (first.first(), last.last());
+        let mut writer = RunWriter::begin(index, Run::file_name(from, to), from, to)?;
         while let Some(record) = merged.next()? {
             writer.add(&record)?;
         }
@@ -169,7 +182,8 @@ fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
 }
 
 /// Writes a run piece by piece; offsets are kept in memory, 8 bytes a record.
-struct RunWriter<'a> {
+pub(super) struct RunWriter<'a> {
+    name: String,
     index: &'a dyn Dir,
     replacement: Replacement<'a>,
     first: u64,
@@ -180,10 +194,10 @@ struct RunWriter<'a> {
 }
 
 impl<'a> RunWriter<'a> {
-    fn begin(index: &'a dyn Dir, first: u64, last: u64) -> io::Result<Self> {
-        let name = Run::file_name(first, last);
+    pub(super) fn begin(index: &'a dyn Dir, name: String, first: u64, last: u64) -> io::Result<Self> {
         let replacement = Replacement::begin(index, temporary_name(Path::new(&name)), Open::WRITE.private())?;
         Ok(Self {
+            name,
             index,
             replacement,
             first,
@@ -194,7 +208,7 @@ impl<'a> RunWriter<'a> {
         })
     }
 
-    fn add(&mut self, record: &Record) -> io::Result<()> {
+    pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
         let offset = self.written.saturating_add(self.pending.len() as u64);
         self.offsets.extend_from_slice(&offset.to_le_bytes());
         let length = u32::try_from(record.key.len()).unwrap_or(u32::MAX);
@@ -211,7 +225,7 @@ impl<'a> RunWriter<'a> {
         Ok(())
     }
 
-    fn finish(mut self, digest: &Digest) -> Result<Run, MapsError> {
+    pub(super) fn finish(mut self, digest: &Digest) -> Result<Run, MapsError> {
         self.write()?;
         write_all_at(self.replacement.file(), &self.offsets, self.written)?;
         let records = (self.offsets.len() / 8) as u64;
@@ -221,8 +235,7 @@ impl<'a> RunWriter<'a> {
         }
         header.extend_from_slice(digest);
         write_all_at(self.replacement.file(), &header, 0)?;
-        let name = Run::file_name(self.first, self.last);
-        self.replacement.commit(Path::new(&name))?;
-        Run::open(self.index, &name)?.ok_or(MapsError::Index { seqno: self.last })
+        self.replacement.commit(Path::new(&self.name))?;
+        Run::open(self.index, &self.name)?.ok_or(MapsError::Index { seqno: self.last })
     }
 }

@@ -2,7 +2,9 @@ use std::io;
 
 use thiserror::Error;
 
-use crate::{crypto::SealError, format::FormatError, store::StoreError, writer::LedgerError};
+use crate::{
+    crypto::SealError, format::FormatError, snapshot::SnapshotError, store::StoreError, writer::LedgerError,
+};
 
 /// Why maps could not be read.
 #[derive(Debug, Error)]
@@ -23,6 +25,17 @@ pub enum MapsError {
     /// The keys.
     #[error(transparent)]
     Keys(#[from] LedgerError),
+    /// The snapshot with which the index begins.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Earlier states and the history of keys need chunks that are gone.
+    #[error(
+        "entries before {first} are not in the ledger's folder, only the state after them; put their chunks back for more"
+    )]
+    Gone {
+        /// The first entry that is there.
+        first: u64,
+    },
     /// There is no secret.
     #[error("the ledger secret for entry {seqno} is missing")]
     NoSecret {

@@ -17,11 +17,16 @@
 //! open chunk is read at the start and kept in memory. Values are not in the index; they are read from the ledger. Everything
 //! in the folder can be removed at any time: what is missing or does not fit is built again when maps are opened.
 //!
+//! Without an index, one begins with the newest snapshot that is whole and belongs to the ledger: a run `base_1-<S>` that has the
+//! latest entry of every key with a value. Who asks for the history of a key, or for a state before S, has the whole index built
+//! then. Keys that were removed before S are unknown to such an index, not removed. If the chunks before S are gone, the values
+//! are the snapshot's, and earlier states cannot be had ([`MapsError::Gone`]).
+//!
 //! | field of a run | content |
 //! |---|---|
 //! | 8 bytes | `LCHRUN1` and a zero byte |
 //! | `u64` × 4 | first and last sequence number, number of records, offset of the table |
-//! | 32 bytes | SHA-256 of the last entry covered |
+//! | 32 bytes | SHA-256 of the last entry covered, or of the entry of the snapshot |
 //! | records | `u32` length of the key, key, `u64` sequence number; sorted by key, then sequence number |
 //! | table | `u64` offset of every record |
 //!
@@ -39,16 +44,17 @@
 //! 48 00 00 00 00 00 00 00 …                          table
 //! ```
 
+mod base;
 mod build;
 mod cursor;
 mod error;
 mod run;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     ops::Bound,
     path::Path,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -96,6 +102,18 @@ pub struct Maps {
     runs: Vec<Run>,
     /// What the runs do not cover.
     recent: BTreeMap<Vec<u8>, Vec<u64>>,
+    folders: Folders,
+    /// The index with the history, once somebody asked for it.
+    full: OnceLock<Box<Self>>,
+    /// Values of the snapshot, once one of them was asked for whose entry is gone.
+    values: OnceLock<HashMap<Vec<u8>, Version>>,
+}
+
+#[derive(Debug, Clone)]
+struct Folders {
+    ledger: Arc<dyn Dir>,
+    index: Arc<dyn Dir>,
+    snapshots: Option<Arc<dyn Dir>>,
 }
 
 const LOCK: &str = "lock";
@@ -111,7 +129,12 @@ impl Maps {
     pub fn open(home: &Home) -> Result<Self, MapsError> {
         home.dir().create_dir_all(Path::new(crate::writer::INDEX))?;
         let keys = home.folder(crate::writer::KEYS);
-        Self::open_in(home.ledger(), &home.folder(crate::writer::INDEX), load_secrets(&*keys)?)
+        let folders = Folders {
+            ledger: home.ledger(),
+            index: home.folder(crate::writer::INDEX),
+            snapshots: Some(home.snapshots()),
+        };
+        Self::open_folders(folders, load_secrets(&*keys)?)
     }
 
     /// Opens the maps of a folder of chunk files with an index in another folder.
@@ -119,11 +142,20 @@ impl Maps {
     /// # Errors
     /// A [`MapsError`].
     pub fn open_in(ledger: Arc<dyn Dir>, index: &Arc<dyn Dir>, secrets: Secrets) -> Result<Self, MapsError> {
-        let _lock = lock(&**index)?;
-        let reader = Reader::open(ledger)?;
-        let runs = build::catch_up(&reader, index, &secrets)?;
+        Self::open_folders(Folders { ledger, index: Arc::clone(index), snapshots: None }, secrets)
+    }
+
+    fn open_folders(folders: Folders, secrets: Secrets) -> Result<Self, MapsError> {
+        let _lock = lock(&*folders.index)?;
+        let reader = match &folders.snapshots {
+            Some(_) => Reader::open_tail(Arc::clone(&folders.ledger))?,
+            None => Reader::open(Arc::clone(&folders.ledger))?,
+        };
+        let runs = build::catch_up(&reader, &folders.index, &secrets, folders.snapshots.as_deref())?;
         let covered = runs.first().map_or(0, Run::last);
-        let mut maps = Self { reader, secrets, runs, recent: BTreeMap::new() };
+        let recent = BTreeMap::new();
+        let (full, values) = (OnceLock::new(), OnceLock::new());
+        let mut maps = Self { reader, secrets, runs, recent, folders, full, values };
         let mut recent = BTreeMap::<Vec<u8>, Vec<u64>>::new();
         maps.reader.scan(covered.saturating_add(1), |seqno, bytes| {
             index_entry(bytes, maps.secrets.at(seqno), &mut |key| {
@@ -160,6 +192,9 @@ impl Maps {
     /// # Errors
     /// A [`MapsError`].
     pub fn get_at(&self, map: &str, key: &[u8], seqno: u64) -> Result<Option<Version>, MapsError> {
+        if self.lacks(seqno) {
+            return self.full()?.get_at(map, key, seqno);
+        }
         let composite = run::composite(map, key);
         let recent =
             self.recent.get(&composite).and_then(|seqnos| seqnos.iter().rev().find(|at| **at <= seqno));
@@ -178,6 +213,9 @@ impl Maps {
     /// # Errors
     /// A [`MapsError`].
     pub fn history(&self, map: &str, key: &[u8]) -> Result<Vec<Version>, MapsError> {
+        if self.lacks(0) {
+            return self.full()?.history(map, key);
+        }
         let composite = run::composite(map, key);
         let mut seqnos = Vec::new();
         for run in self.runs.iter().rev() {
@@ -200,6 +238,9 @@ impl Maps {
         seqno: u64,
         limit: usize,
     ) -> Result<Vec<Row>, MapsError> {
+        if self.lacks(seqno) {
+            return self.full()?.range(map, from, prefix, seqno, limit);
+        }
         let begin = run::composite(map, from.max(prefix));
         let scope = run::composite(map, prefix);
         let skip = run::composite(map, b"").len();
@@ -220,6 +261,9 @@ impl Maps {
 
     /// What the entry `seqno` did to a key.
     fn version(&self, map: &str, key: &[u8], seqno: u64) -> Result<Version, MapsError> {
+        if seqno < self.reader.first() {
+            return self.version_in_snapshot(map, key, seqno);
+        }
         let bytes = self.reader.read(seqno)?;
         let (entry, _) = Entry::parse(&bytes)?;
         let clear;
@@ -236,6 +280,43 @@ impl Maps {
             }
         }
         Err(MapsError::Index { seqno })
+    }
+
+    /// The run of a snapshot, if the index begins with one.
+    fn base(&self) -> Option<&Run> {
+        self.runs.last().filter(|run| run.is_base())
+    }
+
+    /// Whether the index does not know the state after the entry `seqno`.
+    fn lacks(&self, seqno: u64) -> bool {
+        self.base().is_some_and(|base| seqno < base.last())
+    }
+
+    /// The same maps with the whole history.
+    fn full(&self) -> Result<&Self, MapsError> {
+        if let Some(full) = self.full.get() {
+            return Ok(full);
+        }
+        if self.reader.first() > 1 {
+            return Err(MapsError::Gone { first: self.reader.first() });
+        }
+        // Runs of snapshots are removed where none is given.
+        let folders = Folders { snapshots: None, ..self.folders.clone() };
+        let full = Self::open_folders(folders, self.secrets.clone())?;
+        Ok(self.full.get_or_init(|| Box::new(full)))
+    }
+
+    /// What a row of the snapshot says whose entry is gone.
+    fn version_in_snapshot(&self, map: &str, key: &[u8], seqno: u64) -> Result<Version, MapsError> {
+        let (Some(base), Some(snapshots)) = (self.base(), &self.folders.snapshots) else {
+            return Err(MapsError::Gone { first: self.reader.first() });
+        };
+        if self.values.get().is_none() {
+            let values = base::values(base, &**snapshots, &self.secrets)?;
+            _ = self.values.set(values);
+        }
+        let row = self.values.get().and_then(|values| values.get(&run::composite(map, key)));
+        row.cloned().ok_or(MapsError::Index { seqno })
     }
 
     fn decrypt(&self, entry: &Entry<'_>) -> Result<Zeroizing<Vec<u8>>, MapsError> {

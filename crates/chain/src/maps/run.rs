@@ -37,6 +37,15 @@ impl Run {
         format!("run_{first}-{last}")
     }
 
+    /// The name of a run made of a snapshot: it has the latest entry of every key that has a value, and no others.
+    pub(super) fn base_name(last: u64) -> String {
+        format!("base_1-{last}")
+    }
+
+    pub(super) fn is_base(&self) -> bool {
+        self.name.starts_with("base_")
+    }
+
     /// Opens a run; `None` if the file is not one that is whole.
     pub(super) fn open(index: &dyn Dir, name: &str) -> io::Result<Option<Self>> {
         let file: Arc<dyn File> = index.open(Path::new(name), Open::READ)?.into();
@@ -52,7 +61,8 @@ impl Run {
             let (records, table) = (cursor.u64("records").ok()?, cursor.u64("table").ok()?);
             let digest = *cursor.digest("digest").ok()?;
             let whole = table.checked_add(records.checked_mul(8)?)? == length && table >= HEADER_BYTES;
-            (magic == MAGIC && whole && name == Self::file_name(first, last)).then(|| Self {
+            let named = name == Self::file_name(first, last) || (first == 1 && name == Self::base_name(last));
+            (magic == MAGIC && whole && named).then(|| Self {
                 name: name.to_owned(),
                 file,
                 first,

@@ -8,7 +8,8 @@ use super::{Snapshot, SnapshotError, SnapshotName};
 use crate::{
     crypto::{Certificate, PublicKey, sha256},
     format::{Digest, Entry, FormatError, MAX_ENTRY_BYTES, PublicDomain, SINGLE_KEY, TxId},
-    governance::{self, SERVICE_INFO, ServiceInfo},
+    governance::{self, SERVICE_INFO, ServiceInfo, TREE},
+    merkle::Tree,
     receipt::{CoseReceipt, Proved, Receipt},
     store::{Reader, StoreError},
 };
@@ -23,6 +24,8 @@ pub struct SnapshotFile {
     bytes: Vec<u8>,
     digest: Digest,
     service: PublicKey,
+    /// The position of the evidence by its receipt.
+    evidence: TxId,
 }
 
 impl SnapshotFile {
@@ -48,7 +51,7 @@ impl SnapshotFile {
         if proved.txid.seqno != name.evidence {
             return Err(damaged(format!("its receipt is about entry {}", proved.txid)));
         }
-        Ok(Self { name, bytes, digest, service })
+        Ok(Self { name, bytes, digest, service, evidence: proved.txid })
     }
 
     /// Its name.
@@ -72,10 +75,10 @@ impl SnapshotFile {
         &self.service
     }
 
-    /// Length of the file.
+    /// SHA-256 of its entry: what the ledger records.
     #[must_use]
-    pub fn bytes(&self) -> u64 {
-        self.bytes.len() as u64
+    pub fn digest(&self) -> &Digest {
+        &self.digest
     }
 
     /// Its content.
@@ -86,34 +89,58 @@ impl SnapshotFile {
         Snapshot::parse(&self.bytes)
     }
 
-    /// Whether the ledger records it: the leaf of the signature is the ledger's, and the entry that its name calls evidence carries
-    /// its digest. Entries that are not there are passed over, but one of the two must be.
+    /// Checks it against a ledger: the ledger had the same entries up to the signature, and the entry that its name calls evidence
+    /// carries its digest, unless a recovery took that entry back. `false` if the entries are not there that would tell.
     ///
     /// # Errors
     /// [`SnapshotError::Foreign`], and what can go wrong with files.
-    pub fn belongs_to(&self, reader: &Reader) -> Result<(), SnapshotError> {
+    pub fn belongs_to(&self, reader: &Reader) -> Result<bool, SnapshotError> {
         let foreign = |reason: String| SnapshotError::Foreign { file: self.name.to_string(), reason };
-        let there = reader.first()..=reader.last();
         let SnapshotName { seqno, evidence, .. } = self.name;
-        if !there.contains(&seqno) && !there.contains(&evidence) {
-            return Err(foreign(format!("the ledger has neither entry {seqno} nor entry {evidence}")));
+        let same = self.has_history_of(reader)?;
+        if same == Some(false) {
+            return Err(foreign(format!("the entries of the ledger up to {seqno} are others")));
         }
-        if there.contains(&seqno) {
+        if !(reader.first()..=reader.last()).contains(&evidence) {
+            return Ok(same.is_some());
+        }
+        let bytes = reader.read(evidence)?;
+        let (entry, _) = Entry::parse(&bytes)?;
+        let taken_back = entry.txid().view > self.evidence.view && same.is_some();
+        if PublicDomain::parse(entry.public)?.claims_digest == Some(&self.digest) || taken_back {
+            return Ok(true);
+        }
+        Err(foreign(format!("entry {evidence} of the ledger does not record its digest")))
+    }
+
+    /// Whether the ledger had the same entries up to the signature: by the leaf of that, or by the tree that the first signature
+    /// behind it records. `None` if neither is there.
+    fn has_history_of(&self, reader: &Reader) -> Result<Option<bool>, SnapshotError> {
+        let (snapshot, seqno) = (self.snapshot()?, self.name.seqno);
+        if (reader.first()..=reader.last()).contains(&seqno) {
             let bytes = reader.read(seqno)?;
             let (entry, _) = Entry::parse(&bytes)?;
             let leaf = PublicDomain::parse(entry.public)?.leaf(&entry.write_set_digest());
-            if leaf != Some(self.snapshot()?.leaf) {
-                return Err(foreign(format!("the ledger's entry {seqno} is another one")));
-            }
+            return Ok(Some(leaf == Some(snapshot.leaf)));
         }
-        if there.contains(&evidence) {
-            let bytes = reader.read(evidence)?;
-            let (entry, _) = Entry::parse(&bytes)?;
-            if PublicDomain::parse(entry.public)?.claims_digest != Some(&self.digest) {
-                return Err(foreign(format!("entry {evidence} of the ledger does not record its digest")));
-            }
+        let Some(own) = snapshot.get(TREE, &SINGLE_KEY)? else { return Ok(None) };
+        let mut own = Tree::decode(own.value)?;
+        own.append(snapshot.leaf);
+        let mut same = None;
+        if seqno.saturating_add(1) == reader.first() {
+            reader.scan(reader.first(), |_, bytes| {
+                let (entry, _) = Entry::parse(bytes)?;
+                for map in PublicDomain::parse(entry.public)?.maps() {
+                    let map = map?;
+                    if let Some(Some(tree)) = map.get(&SINGLE_KEY).filter(|_| map.name == TREE) {
+                        same = Tree::decode(tree)?.root_at(own.size()).map(|root| root == own.root());
+                        return Ok(false);
+                    }
+                }
+                Ok::<_, SnapshotError>(true)
+            })?;
         }
-        Ok(())
+        Ok(same)
     }
 }
 
@@ -181,8 +208,12 @@ pub(crate) fn newest(folder: &dyn Dir, reader: &Reader, from: u64, to: u64) -> R
         if !(from..=to).contains(&name.seqno) {
             continue;
         }
-        match SnapshotFile::load(folder, name).and_then(|file| file.belongs_to(reader).map(|()| file)) {
-            Ok(file) => {
+        match SnapshotFile::load(folder, name).and_then(|file| Ok((file.belongs_to(reader)?, file))) {
+            Ok((false, _)) => {
+                let reason = "the ledger has no entry that tells".to_owned();
+                newest.refused.push((name, SnapshotError::Foreign { file: name.to_string(), reason }));
+            }
+            Ok((true, file)) => {
                 newest.file = Some(file);
                 break;
             }

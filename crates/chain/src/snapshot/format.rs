@@ -64,7 +64,13 @@ impl<'a> Snapshot<'a> {
     /// The view of the signature.
     #[must_use]
     pub fn view(&self) -> u32 {
-        u32::try_from(self.views.len()).unwrap_or(u32::MAX)
+        self.view_of(self.seqno)
+    }
+
+    /// The view of an entry up to the signature.
+    #[must_use]
+    pub fn view_of(&self, seqno: u64) -> u32 {
+        u32::try_from(self.views.partition_point(|first| *first <= seqno)).unwrap_or(u32::MAX)
     }
 
     /// The public maps, by name.

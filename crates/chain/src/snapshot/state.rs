@@ -225,3 +225,66 @@ fn rank(key: &[u8]) -> u32 {
     let [a, b, c, d, ..] = hasher.finish().to_le_bytes();
     u32::from_le_bytes([a, b, c, d])
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path, sync::Arc};
+
+    use ledger_fs::RealDir;
+
+    use super::{super::take::replay, *};
+    use crate::store::Reader;
+
+    fn fixture(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+    }
+
+    fn state_at(ledger: &str, secrets: &Secrets, begin: MapState, seqno: u64) -> MapState {
+        let reader = Reader::open(Arc::new(RealDir::open(fixture(ledger)).unwrap())).unwrap();
+        replay(begin, &reader, secrets, seqno).unwrap()
+    }
+
+    fn secret_of_valid() -> LedgerSecret {
+        let text = fs::read_to_string(fixture("valid/ledger_secret.hex")).unwrap();
+        LedgerSecret::new(hex::decode(text.trim()).unwrap().try_into().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_entries_of_a_ledger_add_up_to_the_bytes_of_its_snapshot() {
+        let mut secrets = Secrets::none();
+        secrets.insert(1, secret_of_valid());
+        let state = state_at("valid/ledger", &secrets, MapState::new(true), 14);
+        let encoded = state.encode(&secret_of_valid()).unwrap();
+        let file = fs::read(fixture("valid/snapshots/snapshot_14_18.committed")).unwrap();
+        assert_eq!(encoded, Snapshot::parse(&file).unwrap().entry.bytes);
+        // From the snapshot on it is the same as from the beginning.
+        let snapshot = Snapshot::parse(&file).unwrap();
+        let begin = MapState::of_snapshot(&snapshot, Some(&secret_of_valid())).unwrap();
+        assert_eq!(begin.bytes, state.bytes);
+        let later = state_at("valid/ledger", &secrets, begin, 34);
+        let all = state_at("valid/ledger", &secrets, MapState::new(true), 34);
+        assert_eq!(later.difference(&all), None);
+        assert!(later.difference(&state).is_some());
+    }
+
+    #[test]
+    fn public_maps_of_a_genuine_service_are_encoded_as_its_node_did() {
+        let state = state_at("real/eol_service/ledger", &Secrets::none(), MapState::new(false), 493);
+        let encoded = state.encode(&secret_of_valid()).unwrap();
+        let file = fs::read(fixture("real/eol_service/snapshots/snapshot_493_494.committed")).unwrap();
+        let genuine = Snapshot::parse(&file).unwrap();
+        assert_eq!(Snapshot::parse(&encoded).unwrap().entry.public, genuine.entry.public);
+        assert_eq!(state.bytes, {
+            let again = MapState::of_snapshot(&genuine, None).unwrap();
+            assert_eq!(state.difference(&again), None);
+            again.bytes
+        });
+    }
+
+    #[test]
+    fn a_state_that_fits_no_snapshot_is_refused_before_it_is_made() {
+        let mut state = MapState::new(true);
+        state.bytes = MAX_ENTRY_BYTES;
+        assert!(matches!(state.check_size(0), Err(SnapshotError::TooLarge { .. })));
+    }
+}

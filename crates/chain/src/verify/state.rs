@@ -62,6 +62,8 @@ pub(crate) struct Walk {
     pub(crate) services: Vec<TxId>,
     /// The last signature, and what was known just before it.
     pub(crate) before_signature: Option<(TxId, State)>,
+    /// What was known in the beginning.
+    begin: State,
     remembered: Vec<Digest>,
     last_is_signature: bool,
 }
@@ -90,6 +92,7 @@ impl State {
 impl Walk {
     pub(crate) fn new(state: State) -> Self {
         Self {
+            begin: state.clone(),
             state,
             entries: 0,
             bytes: 0,
@@ -103,19 +106,23 @@ impl Walk {
         }
     }
 
-    /// What the ledger says of itself here.
+    /// What the ledger says of itself at its last signature; entries behind that may be of a recovery that was cut off.
     pub(crate) fn survey(&self) -> Survey {
-        let service = self.state.service.as_ref();
-        let nodes = self.state.nodes.iter().filter(|(_, status)| **status != NodeStatus::Retired);
+        let (state, signed_root) = match &self.before_signature {
+            Some((_, state)) => (state, Some(state.tree.root())),
+            None => (&self.begin, self.begin.signed_root),
+        };
+        let service = state.service.as_ref();
+        let nodes = state.nodes.iter().filter(|(_, status)| **status != NodeStatus::Retired);
         Survey {
             verified_until: None,
-            signed_root: self.state.signed_root,
+            signed_root,
             service_pem: service.map(|service| service.info.cert.clone()),
             service_created: service
                 .and_then(|service| service.info.current_service_create_txid.as_ref()?.parse().ok()),
             recovery_count: service.and_then(|service| service.info.recovery_count).unwrap_or(0),
             nodes: nodes.map(|(id, _)| id.clone()).collect(),
-            last_endorsement: self.state.last_endorsement,
+            last_endorsement: state.last_endorsement,
         }
     }
 

@@ -77,6 +77,12 @@ pub enum LedgerError {
         /// Where.
         txid: TxId,
     },
+    /// A recovery was begun and cut off.
+    #[error("the recovery that began at {txid} was not finished; run `ledger chain recover` again")]
+    Unfinished {
+        /// Its first entry.
+        txid: TxId,
+    },
     /// The ledger is damaged before its last signature.
     #[error(
         "the ledger does not verify: {problem}. Recover from another copy, or from this one without the damaged chunk and all after it"

@@ -80,3 +80,47 @@ pub(crate) fn program(name: &str, arguments: &[&str]) -> Result<String, String> 
         String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(text) } else { Err(text) }
 }
+
+/// Opens a snapshot, which verifies the receipt of a committed one; prints whether it is committed, its seqno, and all public rows.
+const SNAPSHOT: &str = r#"
+import sys
+from ccf.ledger import Snapshot
+with Snapshot(sys.argv[1]) as snapshot:
+    domain = snapshot.get_public_domain()
+    tables = domain.get_tables()
+    print(snapshot.is_committed(), domain.get_seqno(), sum(len(rows) for rows in tables.values()), sorted(tables))
+"#;
+
+/// What the package reads in a snapshot.
+pub(crate) fn snapshot(path: &Path) -> Result<String, String> {
+    script(SNAPSHOT, &[path]).map(|text| text.trim().to_owned())
+}
+
+/// Verifies a JSON receipt, up to the certificate of the service, and a COSE receipt.
+const RECEIPTS: &str = r#"
+import sys, json, hashlib
+from cryptography.x509 import load_pem_x509_certificate as load
+import ccf.receipt, ccf.cose
+service = load(open(sys.argv[1], "rb").read())
+claims = None
+if sys.argv[2]:
+    receipt = json.load(open(sys.argv[2]))
+    parts = receipt["leaf_components"]
+    claims = bytes.fromhex(parts["claims_digest"])
+    leaf = hashlib.sha256(bytes.fromhex(parts["write_set_digest"])
+        + hashlib.sha256(parts["commit_evidence"].encode()).digest() + claims).hexdigest()
+    root = ccf.receipt.root(leaf, receipt["proof"])
+    node = load(receipt["cert"].encode())
+    ccf.receipt.verify(root, receipt["signature"], node)
+    endorsements = [load(e.encode()) for e in receipt.get("service_endorsements", [])]
+    ccf.receipt.check_endorsements(node, service, endorsements)
+if len(sys.argv) > 3:
+    ccf.cose.verify_receipt(open(sys.argv[3], "rb").read(), service.public_key(), claims or bytes(32))
+print("verified")
+"#;
+
+/// Whether receipts hold for the certificate of a service; an empty path stands for no JSON receipt.
+pub(crate) fn receipts(json: &Path, service: &Path, cose: Option<&Path>) -> Result<String, String> {
+    let arguments: Vec<&Path> = [service, json].into_iter().chain(cose).collect();
+    script(RECEIPTS, &arguments).map(|text| text.trim().to_owned())
+}

@@ -36,6 +36,9 @@ pub(super) struct WriterArgs {
     /// Sign this many milliseconds after the first entry that is not signed
     #[arg(long, value_name = "MS", default_value = "1000")]
     sign_after_ms: u64,
+    /// Take a snapshot after this many entries, and once as many bytes were appended as the last one has; 0: never
+    #[arg(long, value_name = "N", default_value = "10000")]
+    snapshot_tx_interval: u64,
 }
 
 impl WriterArgs {
@@ -45,6 +48,7 @@ impl WriterArgs {
             chunk_bytes: self.ledger_chunk_bytes,
             sign_every_entries: self.sign_every,
             sign_after: Duration::from_millis(self.sign_after_ms),
+            snapshot_tx_interval: self.snapshot_tx_interval,
             ..Settings::default()
         }
     }
@@ -86,6 +90,14 @@ pub(super) fn run(args: &AppendArgs, console: &mut Console<'_>) -> Result<(), Fa
     let outcome = append(args, &ledger, console);
     // What was appended is signed, whatever happened then.
     let closed = ledger.close().map_err(failed);
+    ledger.with_engine(|engine| {
+        for name in engine.snapshots_set_aside() {
+            console.note(format_args!("A damaged snapshot was set aside: {name}"));
+        }
+        if let Some(problem) = engine.snapshot_problem() {
+            console.note(format_args!("No snapshot was taken: {problem}"));
+        }
+    });
     outcome.and(closed)
 }
 

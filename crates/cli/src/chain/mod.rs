@@ -7,6 +7,7 @@ mod inspect;
 mod map;
 mod receipt;
 mod recover;
+mod snapshot;
 mod verify;
 
 use std::error::Error;
@@ -53,9 +54,15 @@ pub(crate) enum ChainCommand {
     Receipt(receipt::ReceiptArgs),
     /// Check a receipt, without the ledger
     VerifyReceipt(receipt::VerifyReceiptArgs),
+    /// Write the state of all maps to a file, proved by the ledger; prints where it is
+    ///
+    /// With a snapshot the chunks before it can be moved elsewhere: the ledger opens, verifies and recovers without them. Writers take
+    /// one by themselves every --snapshot-tx-interval entries.
+    Snapshot(snapshot::SnapshotArgs),
     /// Go on with a ledger whose keys are lost: new keys, endorsed so that old receipts stay valid
     ///
-    /// DIR needs nothing but a folder `ledger` with the chunk files of any surviving copy. They are verified first. Entries that no
+    /// DIR needs nothing but a folder `ledger` with the chunk files of any surviving copy; a snapshot in `snapshots` may stand for the
+    /// first of them, or for all. They are verified first. Entries that no
     /// signature covers are moved to DIR/unsigned. With a copy of keys/ledger_secrets in place private maps of before stay
     /// readable.
     Recover(recover::RecoverArgs),
@@ -84,6 +91,7 @@ pub(crate) fn dispatch(command: ChainCommand, console: &mut Console<'_>) -> Resu
         ChainCommand::Verify(args) => verify::run(&args, console),
         ChainCommand::Receipt(args) => receipt::make(&args, console),
         ChainCommand::VerifyReceipt(args) => receipt::verify(&args, console),
+        ChainCommand::Snapshot(args) => snapshot::run(&args, console),
         ChainCommand::Recover(args) => recover::run(&args, console),
         ChainCommand::RotateNodeKey(args) => recover::rotate_node_key(&args, console),
         ChainCommand::RotateSecret(args) => recover::rotate_secret(&args, console),

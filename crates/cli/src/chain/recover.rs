@@ -47,6 +47,15 @@ pub(super) fn run(args: &RecoverArgs, console: &mut Console<'_>) -> Result<(), F
             dir.display()
         )?;
     }
+    if let Some(name) = recovery.from_snapshot {
+        writeln!(console.out, "what the first chunks held is taken from snapshots/{name}")?;
+    }
+    if let Some((first, last)) = recovery.lost {
+        writeln!(console.out, "entries {first} to {last} had been synced here, and cannot be read any more")?;
+    }
+    if let Some(aside) = &recovery.set_aside {
+        writeln!(console.out, "what could not be read is kept in ledger/{aside}")?;
+    }
     writeln!(console.out, "the new service begins at {}", recovery.created)?;
     if !recovery.private_readable {
         console.note("Without keys/ledger_secrets of before, private maps of before cannot be read.");

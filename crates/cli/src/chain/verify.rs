@@ -1,11 +1,13 @@
 //! `ledger chain verify`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use ledger_chain::TxId;
 use ledger_chain::crypto::Certificate;
-use ledger_chain::verify::{Report, Verdict, Verifier};
+use ledger_chain::verify::{Checkpoint, Report, Verdict, Verifier};
+
+use ledger_fs::{RealDir, replace};
 
 use super::{Place, PlaceArg, failed, read_file};
 use crate::console::Console;
@@ -23,6 +25,15 @@ pub(crate) struct VerifyArgs {
     /// Position up to which the ledger must be signed: finds what was cut off at the end
     #[arg(long, value_name = "VIEW.SEQNO")]
     expect: Option<TxId>,
+    /// Go on from a checkpoint of an earlier verification, instead of from the first entry. Who can write to it can deceive: keep it safe
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// If everything holds, write a checkpoint at the last signature; may be the file of --checkpoint
+    #[arg(long, value_name = "FILE")]
+    write_checkpoint: Option<PathBuf>,
+    /// Also compare every row of the snapshots with what the entries add up to: reads the ledger twice, and holds its state in memory
+    #[arg(long)]
+    snapshot_rows: bool,
     /// Read .committed chunks only
     #[arg(long)]
     committed: bool,
@@ -51,7 +62,17 @@ pub(super) fn run(args: &VerifyArgs, console: &mut Console<'_>) -> Result<(), Fa
     if let Some(threads) = args.threads {
         verifier = verifier.threads(threads);
     }
-    let report = verifier.verify(&place.ledger).map_err(failed)?;
+    if let Some(path) = &args.checkpoint {
+        verifier = verifier.checkpoint(Checkpoint::from_json(&read_file(path)?).map_err(failed)?);
+    }
+    let (report, checkpoint) = match &place.home {
+        Some(home) => verifier.verify_home(home, args.snapshot_rows),
+        None => verifier.verify_to_checkpoint(&place.ledger),
+    }
+    .map_err(failed)?;
+    if let (Some(path), Some(checkpoint)) = (&args.write_checkpoint, checkpoint) {
+        write_checkpoint(path, &checkpoint)?;
+    }
     if args.json {
         writeln!(console.out, "{}", serde_json::to_string(&report).map_err(failed)?)?;
     } else {
@@ -62,6 +83,18 @@ pub(super) fn run(args: &VerifyArgs, console: &mut Console<'_>) -> Result<(), Fa
         Verdict::Unsigned => Err(Failure::NotVerified("the ledger holds no signature, nothing is verified")),
         Verdict::Damaged => Err(Failure::NotVerified("the ledger is not what was signed")),
     }
+}
+
+/// Replaces the file in one step, so that an interrupted verification leaves the former checkpoint.
+fn write_checkpoint(path: &Path, checkpoint: &Checkpoint) -> Result<(), Failure> {
+    let (folder, name) = match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) => (folder, name),
+        _ => return Err(Failure::Arguments(format!("{} names no file", path.display()))),
+    };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let written = RealDir::open(folder)
+        .and_then(|folder| replace(&folder, Path::new(name), checkpoint.to_json().as_bytes()));
+    written.map_err(|source| Failure::File { action: "write", path: path.to_owned(), source })
 }
 
 fn print(report: &Report, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -76,6 +109,9 @@ fn print(report: &Report, console: &mut Console<'_>) -> Result<(), Failure> {
         "{} chunks, {} entries, {} bytes; {} raw and {} COSE signatures hold",
         report.chunks, report.entries, report.bytes, report.raw_signatures, report.cose_signatures
     )?;
+    if report.snapshots > 0 {
+        writeln!(console.out, "{} snapshots are what the ledger records", report.snapshots)?;
+    }
     if let Some(service) = &report.service {
         writeln!(console.out, "service {service}")?;
     }

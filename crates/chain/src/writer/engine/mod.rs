@@ -158,6 +158,7 @@ impl Engine {
         let Some(resumed) = resumed else { return Err(LedgerError::NoLedger { path: home.path() }) };
         let identity = Identity::load(&*folder)?;
         check_identity(&identity, &resumed)?;
+        check_opened(&store, resumed.signature)?;
         let view = keys::next_view(&*folder, resumed.last.view)?;
         let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
         let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
@@ -449,6 +450,25 @@ fn check_identity(identity: &Identity, resumed: &Resumed) -> Result<(), LedgerEr
         }
         if raw.root != resumed.root || !certificate.key().verifies_root(&raw.root, &raw.sig) {
             return Err(bad());
+        }
+    }
+    Ok(())
+}
+
+/// A crash may have cut off a recovery behind its first signature; its service was never opened then, nor the old one endorsed.
+fn check_opened(store: &ChunkStore, signature: TxId) -> Result<(), LedgerError> {
+    let before = signature.seqno.saturating_sub(1);
+    if before < store.first() {
+        return Ok(());
+    }
+    let bytes = store.read(before)?;
+    let (entry, _) = Entry::parse(&bytes)?;
+    for map in PublicDomain::parse(entry.public)?.maps() {
+        let map = map?;
+        let Some(Some(value)) = map.get(&SINGLE_KEY).filter(|_| map.name == SERVICE_INFO) else { continue };
+        let info: ServiceInfo = governance::parse(SERVICE_INFO, value)?;
+        if info.status != ServiceStatus::Open {
+            return Err(LedgerError::Unfinished { txid: entry.txid() });
         }
     }
     Ok(())
