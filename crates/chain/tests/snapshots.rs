@@ -98,7 +98,9 @@ fn snapshots_of_others_are_whole_and_belong_to_their_ledgers() {
         let reader = Reader::open(open(&fixture(ledger))).unwrap();
         assert!(file.belongs_to(&reader).unwrap());
         let other = Reader::open(open(&fixture("real/cose_flipflop_service/ledger"))).unwrap();
-        assert!(matches!(file.belongs_to(&other), Err(SnapshotError::Foreign { .. })));
+        // That ledger is shorter, or has another entry there.
+        let belongs = file.belongs_to(&other);
+        assert!(matches!(belongs, Ok(false) | Err(SnapshotError::Foreign { .. })), "{belongs:?}");
     }
 }
 

@@ -15,13 +15,15 @@ mod python;
 use std::{fs, path::Path};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use ciborium::Value;
 use common::{record, verify};
 use ledger_chain::{
     TxId, WriteSet,
     crypto::{Curve, LedgerSecret, PrivateKey, node_certificate, service_certificate},
     format::{Entry, EntryType, Flags, Iv, NO_CLAIMS, PublicDomain, PublicHeader, SINGLE_KEY, encode_entry},
     governance::{
-        NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, SIGNATURES, TREE,
+        COSE_SIGNATURES, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO,
+        SIGNATURES, TREE,
     },
     merkle::Tree,
     verify::{Check, Report, Verdict},
@@ -111,6 +113,28 @@ impl Forge {
         });
         let mut writes = WriteSet::new();
         writes.put(SIGNATURES, SINGLE_KEY, value.to_string()).put(TREE, SINGLE_KEY, tree);
+        self.entry(&writes);
+    }
+
+    /// A COSE signature of the service that says when it was made.
+    fn sign_as_service(&mut self, unix_seconds: u64) {
+        let encode = |value: &Value| {
+            let mut out = Vec::new();
+            ciborium::into_writer(value, &mut out).unwrap();
+            out
+        };
+        let protected = Value::Map(vec![
+            (1.into(), (-35).into()),
+            (15.into(), Value::Map(vec![(6.into(), unix_seconds.into())])),
+        ]);
+        let (protected, root) = (Value::Bytes(encode(&protected)), Value::Bytes(self.tree.root().to_vec()));
+        let structure = vec!["Signature1".into(), protected.clone(), Value::Bytes(vec![]), root];
+        let signature = self.service.sign_cose(&encode(&Value::Array(structure))).unwrap();
+        let message = vec![protected, Value::Map(vec![]), Value::Null, Value::Bytes(signature)];
+        let message = encode(&Value::Tag(18, Box::new(Value::Array(message))));
+        let mut writes = WriteSet::new();
+        let text = serde_json::to_string(&BASE64_STANDARD.encode(message)).unwrap();
+        writes.put(COSE_SIGNATURES, SINGLE_KEY, text);
         self.entry(&writes);
     }
 
@@ -256,6 +280,20 @@ fn a_recovery_that_names_another_service_or_another_root_before_it() {
         forge.sign(&id);
         forge.only_we_notice(Check::Service, said);
     }
+}
+
+#[test]
+fn a_signature_from_a_time_at_which_a_certificate_was_not_valid() {
+    let mut forge = Forge::new();
+    forge.begin_well();
+    forge.sign_as_service(NOW + 60);
+    let report = forge.report();
+    assert_eq!((report.verdict, report.notes), (Verdict::Verified, vec![]));
+    forge.sign_as_service(NOW + 20 * 365 * 24 * 3600);
+    let report = forge.report();
+    assert_eq!(report.verdict, Verdict::Verified, "{:?}", report.problems);
+    assert!(report.notes[0].starts_with("1 signatures from a time"), "{:?}", report.notes);
+    assert!(python::validate(forge.folder.path()).is_ok());
 }
 
 #[test]

@@ -118,10 +118,13 @@ impl Checkpoint {
         let peaks = wire.peaks.iter().map(|peak| digest(peak)).collect::<Result<_, _>>()?;
         let tree = Peaks::from_parts(at.seqno, peaks).ok_or_else(|| bad("its tree has another size"))?;
         let certificates = wire.certificates.into_iter().map(|(id, pem)| {
-            let key = certified(&pem)?;
-            Ok((id, NodeCertificate { pem: pem.into_bytes().into(), key }))
+            let (key, validity) = certified(&pem)?;
+            Ok((id, NodeCertificate { pem: pem.into_bytes().into(), key, validity }))
         });
-        let service = wire.service.map(|info| Ok(Service { key: certified(&info.cert)?, info }));
+        let service = wire.service.map(|info| {
+            let (key, validity) = certified(&info.cert)?;
+            Ok(Service { info, key, validity })
+        });
         let services = wire.services.iter().map(|hex| {
             let spki = hex::decode(hex).map_err(bad)?;
             Ok(Arc::new(PublicKey::from_spki(&spki).map_err(bad)?))
@@ -140,8 +143,10 @@ impl Checkpoint {
     }
 }
 
-fn certified(pem: &str) -> Result<Arc<PublicKey>, CheckpointError> {
-    Ok(Arc::new(Certificate::from_pem(pem.as_bytes()).map_err(bad)?.key().clone()))
+/// The key of a certificate, and its dates.
+fn certified(pem: &str) -> Result<(Arc<PublicKey>, (i64, i64)), CheckpointError> {
+    let certificate = Certificate::from_pem(pem.as_bytes()).map_err(bad)?;
+    Ok((Arc::new(certificate.key().clone()), certificate.validity()))
 }
 
 fn digest(text: &str) -> Result<Digest, CheckpointError> {

@@ -18,6 +18,7 @@
 //! - node ids fit the keys, node certificates are issued by the service in force;
 //! - a service that changes its key says so, and names its predecessor and the last root that it signed;
 //! - recorded trees are the trees of the entries, so that a changed entry is *named*, not only noticed;
+//! - signatures that name a time name one at which the certificates of who signed were valid; others are counted in a note;
 //! - with the ledger secret, every authentication tag;
 //! - what is behind the last signature is reported as the unsigned tail, a ledger without a signature is not called verified;
 //! - snapshots belong to the ledger ([`Verifier::verify_home`]);

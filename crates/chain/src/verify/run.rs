@@ -190,6 +190,7 @@ impl<'a> Run<'a> {
             }
         };
         note(walk.deprecated, "entries of a deprecated type");
+        note(walk.outdated, "signatures from a time at which the certificate of who signed was not valid");
         note(walk.unordered, "entries whose maps are not in canonical order");
         for txid in &walk.services {
             self.notes.push(format!("the service changed its identity at {txid}"));

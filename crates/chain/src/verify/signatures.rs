@@ -55,6 +55,18 @@ impl SignatureJob {
         self.offset = offset;
     }
 
+    pub(crate) fn key(&self) -> &Arc<PublicKey> {
+        &self.key
+    }
+
+    /// When it was made, in seconds since 1970, if it says so.
+    pub(crate) fn issued_at(&self) -> Option<i64> {
+        match &self.signature {
+            Signature::Raw(_) => None,
+            Signature::Cose(message) => message.headers().issued_at,
+        }
+    }
+
     fn check(&self) -> Result<(), (Check, &'static str)> {
         match &self.signature {
             Signature::Raw(signature) if self.key.verifies_root(&self.root, signature) => Ok(()),

@@ -42,12 +42,15 @@ pub(crate) struct State {
 pub(crate) struct NodeCertificate {
     pub(crate) pem: Arc<[u8]>,
     pub(crate) key: Arc<PublicKey>,
+    /// Begin and end, in seconds since 1970.
+    pub(crate) validity: (i64, i64),
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) info: ServiceInfo,
     pub(crate) key: Arc<PublicKey>,
+    pub(crate) validity: (i64, i64),
 }
 
 /// Goes through the entries in order.
@@ -59,6 +62,8 @@ pub(crate) struct Walk {
     pub(crate) tail: Option<Tail>,
     pub(crate) deprecated: u64,
     pub(crate) unordered: u64,
+    /// Signatures made when the certificate of who signed was not valid.
+    pub(crate) outdated: u64,
     pub(crate) services: Vec<TxId>,
     /// The last signature, and what was known just before it.
     pub(crate) before_signature: Option<(TxId, State)>,
@@ -99,6 +104,7 @@ impl Walk {
             tail: None,
             deprecated: 0,
             unordered: 0,
+            outdated: 0,
             services: Vec::new(),
             before_signature: None,
             remembered: Vec::new(),
@@ -250,13 +256,27 @@ impl Walk {
         }
         let root = self.state.tree.root();
         self.tree(tree, &root)?;
+        let before = jobs.len();
         if let Some(map) = raw {
             jobs.push(self.raw(entry.txid, map, &root, tree)?);
         }
         if let Some(map) = cose {
             jobs.push(self.cose(entry.txid, map, &root)?);
         }
+        self.dates(jobs.get(before..).unwrap_or_default());
         Ok(Some(root))
+    }
+
+    /// Compares the time that a COSE signature names with the dates of the certificates. A proof does not end with them, and nobody
+    /// else tells the time, so this is only counted.
+    fn dates(&mut self, jobs: &[SignatureJob]) {
+        let Some(time) = jobs.iter().find_map(SignatureJob::issued_at) else { return };
+        let service = self.state.service.iter().map(|service| (&service.key, service.validity));
+        let nodes = self.state.certificates.values().map(|node| (&node.key, node.validity));
+        let signed = |key: &Arc<PublicKey>| jobs.iter().any(|job| Arc::ptr_eq(job.key(), key));
+        let mut signers = service.chain(nodes).filter(|(key, _)| signed(key));
+        let outdated = signers.any(|(_, (begin, end))| !(begin..=end).contains(&time));
+        self.outdated = self.outdated.saturating_add(u64::from(outdated));
     }
 
     pub(super) fn nodes(
@@ -308,7 +328,8 @@ impl Walk {
                 return Err((Check::Signer, format!("node {id} has the id of another key")));
             }
         }
-        let entry = NodeCertificate { pem: pem.into(), key: Arc::new(certificate.key().clone()) };
+        let key = Arc::new(certificate.key().clone());
+        let entry = NodeCertificate { pem: pem.into(), key, validity: certificate.validity() };
         self.state.certificates.insert(id.to_owned(), entry);
         Ok(())
     }
@@ -357,7 +378,7 @@ impl Walk {
         if !self.state.known_services.contains(&key) {
             self.state.known_services.push(Arc::clone(&key));
         }
-        self.state.service = Some(Service { info, key });
+        self.state.service = Some(Service { info, key, validity: certificate.validity() });
         Ok(())
     }
 
