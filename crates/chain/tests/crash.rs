@@ -17,7 +17,9 @@ use std::{collections::HashSet, path::Path, time::Duration};
 
 use common::record;
 use ledger_chain::{
-    format::Entry,
+    crypto::Curve,
+    format::{Entry, PublicDomain, SINGLE_KEY},
+    governance::SERVICE_INFO,
     snapshot::{SnapshotFile, list},
     verify::{Report, Verdict, Verifier},
     writer::{Engine, Home, LedgerError, Prepared, Profile, Settings},
@@ -124,6 +126,21 @@ fn recover(fs: &CrashFs, history: &History<Told>) -> Result<(), LedgerError> {
     add(&mut engine, history, "key-2", true)
 }
 
+/// New keys for the node, twice, and a new ledger secret, with entries between them.
+fn rotate(fs: &CrashFs, history: &History<Told>) -> Result<(), LedgerError> {
+    let home = Home::new(fs.dir());
+    let mut engine = make(fs, history)?;
+    for at in 0..2u64 {
+        add(&mut engine, history, &format!("key-{at}"), false)?;
+        let signature = engine.rotate_node_key(&home, Curve::P256)?;
+        history.note(Told::Signed(signature.seqno));
+        engine.commit(signature.seqno)?;
+    }
+    engine.rotate_ledger_secret(&home)?;
+    add(&mut engine, history, "key-2", true)?;
+    add(&mut engine, history, "key-3", false)
+}
+
 /// Opens the ledger as a program would, without anybody's help: makes it if nothing was promised yet, and repeats a recovery that
 /// was cut off.
 fn open(home: &Home, told: &[Told]) -> Engine {
@@ -174,6 +191,7 @@ fn check(fs: &CrashFs, told: &[Told]) {
             .last()
             .unwrap();
     }
+    assert!(service_is_open(&engine));
     let recovered = told.iter().position(|told| *told == Told::Recovered);
     for (at, told) in told.iter().enumerate() {
         match told {
@@ -203,6 +221,21 @@ fn check(fs: &CrashFs, told: &[Told]) {
     let report = verify(&home);
     assert_eq!(report.problems, []);
     assert_eq!((report.verdict, report.verified_until), (Verdict::Verified, Some(signature)));
+}
+
+/// What the last entry about the service says.
+fn service_is_open(engine: &Engine) -> bool {
+    for seqno in (1..=engine.last().seqno).rev() {
+        let bytes = engine.store().read(seqno).unwrap();
+        let (entry, _) = Entry::parse(&bytes).unwrap();
+        for map in PublicDomain::parse(entry.public).unwrap().maps().map(Result::unwrap) {
+            if map.name == SERVICE_INFO {
+                let info = map.get(&SINGLE_KEY).unwrap().unwrap();
+                return info.windows(15).any(|part| part == br#""status":"Open""#);
+            }
+        }
+    }
+    false
 }
 
 fn verify(home: &Home) -> Report {
@@ -253,6 +286,11 @@ fn no_crash_while_a_snapshot_is_taken_loses_an_entry_or_a_committed_snapshot() {
 #[test]
 fn a_recovery_that_is_cut_off_anywhere_is_repeated_and_loses_nothing_that_is_signed() {
     crash_everywhere(3, recover, 2_000);
+}
+
+#[test]
+fn no_crash_while_keys_are_exchanged_leaves_a_ledger_that_its_keys_do_not_open() {
+    crash_everywhere(1, rotate, 1_000);
 }
 
 #[test]
@@ -329,6 +367,7 @@ fn no_failing_operation_loses_an_acknowledged_entry() {
         ("append", append as fn(&CrashFs, &History<Told>) -> Result<(), LedgerError>),
         ("snapshot", snapshot),
         ("recover", recover),
+        ("rotate", rotate),
     ] {
         let tried = for_each_fault(
             &[Fault::NoSpace, Fault::Io, Fault::FailedSync],

@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 
 use super::LedgerError;
 use crate::{
-    crypto::{Certificate, Curve, LedgerSecret, PrivateKey, node_certificate, service_certificate},
+    crypto::{
+        Certificate, Curve, LedgerSecret, PrivateKey, PublicKey, node_certificate, service_certificate,
+    },
     format::WriteSet,
     governance::{NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, json},
     verify::Secrets,
@@ -15,6 +17,8 @@ const SERVICE_KEY: &str = "service_key.pem";
 const SERVICE_CERT: &str = "service_cert.pem";
 const NODE_KEY: &str = "node_key.pem";
 const NODE_CERT: &str = "node_cert.pem";
+/// The certificate of a node key that is being stored, so that a crash between key and certificate does not part them.
+const NEXT_NODE_CERT: &str = "node_cert.pem.next";
 const SECRETS: &str = "ledger_secrets";
 pub(super) const VIEW: &str = "view";
 
@@ -69,11 +73,12 @@ impl Identity {
 
     /// Writes the key files. Existing ones are replaced, each in one step.
     pub(super) fn store(&self, keys: &dyn Dir) -> Result<(), LedgerError> {
+        replace(keys, Path::new(NEXT_NODE_CERT), self.node_cert.as_bytes())?;
         write_secret(keys, SERVICE_KEY, self.service.to_pem().as_bytes())?;
         write_secret(keys, NODE_KEY, self.node.to_pem().as_bytes())?;
         replace(keys, Path::new(SERVICE_CERT), self.service_cert.as_bytes())?;
         replace(keys, Path::new(NODE_CERT), self.node_cert.as_bytes())?;
-        Ok(())
+        Ok(keys.remove(Path::new(NEXT_NODE_CERT))?)
     }
 
     /// Reads the key files.
@@ -81,7 +86,7 @@ impl Identity {
         let service = PrivateKey::from_pem(&read_text(keys, SERVICE_KEY)?)?;
         let node = PrivateKey::from_pem(&read_text(keys, NODE_KEY)?)?;
         let service_cert = read_text(keys, SERVICE_CERT)?.to_string();
-        let node_cert = read_text(keys, NODE_CERT)?.to_string();
+        let node_cert = node_cert(keys, node.public())?;
         if Certificate::from_pem(service_cert.as_bytes())?.key() != service.public() {
             return Err(LedgerError::WrongKeys { reason: format!("{SERVICE_CERT} is not of {SERVICE_KEY}") });
         }
@@ -93,6 +98,22 @@ impl Identity {
         }
         let node_id = node.public().id();
         Ok(Self { service, service_cert, node, node_cert, node_id })
+    }
+}
+
+/// The certificate of the node; after a crash while it was stored it can still have its other name.
+fn node_cert(keys: &dyn Dir, node: &PublicKey) -> Result<String, LedgerError> {
+    let found = read_text(keys, NODE_CERT).map(|text| text.to_string());
+    let fits = |text: &String| Certificate::from_pem(text.as_bytes()).is_ok_and(|found| found.key() == node);
+    if found.as_ref().is_ok_and(fits) {
+        return found;
+    }
+    match read_text(keys, NEXT_NODE_CERT).map(|text| text.to_string()) {
+        Ok(next) if fits(&next) => {
+            replace(keys, Path::new(NODE_CERT), next.as_bytes())?;
+            Ok(next)
+        }
+        _ => found,
     }
 }
 
