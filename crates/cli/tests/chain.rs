@@ -105,3 +105,76 @@ fn what_is_wrong_is_said_and_ends_with_exit_code_1() {
     std::fs::write(&path, bytes).unwrap();
     fails(&["verify", "home"], "", "ledger_1 seqno 1 offset 8: ");
 }
+
+/// Lines to append, many enough for several chunks.
+fn lines(count: u32) -> String {
+    (0..count)
+        .map(|at| format!("{{\"map\":\"public:app.records\",\"key\":\"k{at}\",\"value\":\"{}\"}}\n", "v".repeat(100)))
+        .collect()
+}
+
+#[test]
+fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verified() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    done(at, &["init", "home"], "");
+    let writer = ["--ledger-chunk-bytes", "20000", "--sign-every", "50", "--snapshot-tx-interval", "0"];
+    done(at, &[&["append", "home"], &writer[..]].concat(), &lines(200));
+    let out = done(at, &["verify", "home", "--write-checkpoint", "c"], "");
+    assert!(out.contains(" entries, "), "{out}");
+    let taken = done(at, &[&["snapshot", "home"], &writer[..]].concat(), "");
+    let taken = taken.trim_end();
+    assert!(at.join(taken).is_file(), "{taken}");
+    done(at, &[&["append", "home"], &writer[..]].concat(), &lines(3));
+    let out = done(at, &["verify", "home", "--checkpoint", "c", "--write-checkpoint", "c", "--snapshot-rows"], "");
+    assert!(out.contains("1 snapshots are what the ledger records\n"), "{out}");
+    assert!(out.contains("note: verified from the checkpoint at 3."), "{out}");
+
+    let seqno: u64 = taken.rsplit('/').next().unwrap().split('_').nth(1).unwrap().parse().unwrap();
+    let mut moved = 0;
+    std::fs::create_dir(at.join("archive")).unwrap();
+    for entry in std::fs::read_dir(at.join("home/ledger")).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        let end = name.strip_suffix(".committed").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
+        if end.is_some_and(|end| end <= seqno) {
+            std::fs::rename(entry.path(), at.join("archive").join(name)).unwrap();
+            moved += 1;
+        }
+    }
+    assert!(moved >= 2, "{moved}");
+    assert!(done(at, &["get", "home", "public:app.records", "k150"], "").starts_with("vvv"));
+    let gone = chain(at, &["history", "home", "public:app.records", "k150"], "");
+    assert!(gone.code == Some(1) && gone.err.contains("are not in the ledger's folder"), "{}", gone.err);
+    done(at, &["append", "home", "public:app.records", "after", "v"], "");
+    let out = done(at, &["verify", "home"], "");
+    assert!(out.contains("note: verified from snapshot_"), "{out}");
+    assert!(done(at, &["verify", "home", "--checkpoint", "c"], "").contains("verified until 6."));
+    std::fs::remove_dir_all(at.join("home/keys")).unwrap();
+    let out = done(at, &["recover", "home"], "");
+    assert!(out.contains("what the first chunks held is taken from snapshots/snapshot_"), "{out}");
+    done(at, &["verify", "home"], "");
+}
+
+#[test]
+fn an_entry_that_was_acknowledged_and_damaged_is_named_and_a_recovery_says_what_is_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    done(at, &["init", "home"], "");
+    assert_eq!(done(at, &["append", "home", "public:m", "k", "v"], ""), "3.5\tsynced\n");
+    let path = at.join("home/ledger/ledger_1");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = chain(at, &["append", "home", "public:m", "k", "w"], "");
+    assert_eq!(refused.code, Some(1));
+    assert!(refused.err.contains("ledger_1 is damaged at offset ") && refused.err.contains("entry 6 cannot be read"));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes);
+    // Without its first bytes the entry is no entry any more, and a recovery goes on before it.
+    std::fs::write(&path, &bytes[..last]).unwrap();
+    let out = done(at, &["recover", "home"], "");
+    assert!(out.starts_with("kept everything up to 2.4\n1 entries behind it were not signed"), "{out}");
+    assert!(out.contains("entries 6 to 6 had been synced here, and cannot be read any more\n"), "{out}");
+    done(at, &["append", "home", "public:m", "k", "w"], "");
+    done(at, &["verify", "home"], "");
+}
