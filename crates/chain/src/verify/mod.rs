@@ -22,25 +22,21 @@
 //! - what is behind the last signature is reported as the unsigned tail, a ledger without a signature is not called verified;
 //! - with [`Verifier::expect`], that nothing is missing at the end.
 //!
-//! One thread reads and keeps the order, the others hash, parse and check signatures. Memory does not grow with the ledger: a
-//! fixed number of batches of 256 KiB (or one larger entry each) is in flight.
+//! Every thread takes the next piece of work: a batch to read, parse and hash into subtrees, or signatures to check; who completes
+//! the next batch in order puts it into the tree. Memory does not grow with the ledger: a fixed number of batches of 256 KiB (or
+//! one larger entry each) is in flight.
 
 mod compare;
 mod digest;
-mod pool;
 mod read;
 mod report;
 mod run;
 mod signatures;
 mod state;
 mod survey;
+mod threads;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, mpsc},
-    thread,
-};
+use std::{collections::BTreeMap, io, sync::Arc, thread};
 
 use ledger_fs::Dir;
 
@@ -165,14 +161,7 @@ impl Verifier {
     pub(crate) fn survey(&self, folder: &Arc<dyn Dir>) -> io::Result<(Report, Survey)> {
         let listing = list(&**folder)?;
         let mut run = Run::new(self, &listing);
-        let (send, receive) = mpsc::channel();
-        let receive = Mutex::new(receive);
-        thread::scope(|scope| {
-            let results = pool::start(scope, self.threads, &self.secrets, &receive);
-            run.go(&**folder, &send, &results);
-            // Ends the threads.
-            drop(send);
-        });
+        run.go(&**folder);
         Ok(run.finish())
     }
 }

@@ -1,8 +1,8 @@
 //! Reads chunk files in batches that end on entry boundaries.
 
-use std::{io, sync::Arc};
+use std::{io, mem, sync::Arc};
 
-use ledger_fs::{Dir, File};
+use ledger_fs::{Dir, File, read_exact_at};
 
 use super::{Check, Problem};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes read at a time; an entry that is larger is read alone.
-const BATCH_BYTES: u64 = 256 << 10;
+pub(super) const BATCH_BYTES: u64 = 256 << 10;
 
 /// Whole entries of one chunk.
 #[derive(Debug)]
@@ -76,9 +76,14 @@ impl<'a> Source<'a> {
 
     /// The next entries, `None` at the end of the last chunk. Do not go on after a problem.
     pub(crate) fn next(&mut self) -> Result<Option<Batch>, Problem> {
+        self.next_in(&mut Vec::new())
+    }
+
+    /// The same, into a buffer that was used before; taken if there are entries.
+    pub(crate) fn next_in(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Batch>, Problem> {
         loop {
             if let Some(reader) = &mut self.reader {
-                if let Some(batch) = reader.next()? {
+                if let Some(batch) = reader.next(buffer)? {
                     return Ok(Some(batch));
                 }
                 self.reader = None;
@@ -175,24 +180,26 @@ impl ChunkReader {
     }
 
     /// The next entries, `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Batch>, Problem> {
+    pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Batch>, Problem> {
         let left = self.header.entries_end.saturating_sub(self.offset);
         if left == 0 {
             return self.end().map(|()| None);
         }
         let mut wanted = left.min(BATCH_BYTES);
-        let (bytes, starts) = loop {
-            let count = usize::try_from(wanted).unwrap_or(usize::MAX);
-            let mut bytes = read_at(&*self.file, self.offset, count)
+        let starts = loop {
+            // What is there already is overwritten, so that nothing but a growing buffer is filled twice.
+            buffer.resize(usize::try_from(wanted).unwrap_or(usize::MAX), 0);
+            read_exact_at(&*self.file, buffer, self.offset)
                 .map_err(|error| io_problem(&self.chunk, self.offset, &error))?;
-            match self.split(&bytes, left)? {
+            match self.split(buffer, left)? {
                 Split::Entries(starts, end) => {
-                    bytes.truncate(end);
-                    break (bytes, starts);
+                    buffer.truncate(end);
+                    break starts;
                 }
                 Split::Needs(bytes) => wanted = bytes,
             }
         };
+        let bytes = mem::take(buffer);
         self.check_positions(&starts)?;
         let batch = Batch {
             chunk: self.chunk,
@@ -210,7 +217,8 @@ impl ChunkReader {
 
     /// Finds the whole entries in what was read. Errors only at the first entry, so that those before it are checked first.
     fn split(&self, bytes: &[u8], left: u64) -> Result<Split, Problem> {
-        let mut starts = Vec::new();
+        // Most entries are longer.
+        let mut starts = Vec::with_capacity(bytes.len() / 256);
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let entry = rest.first_chunk::<HEADER_BYTES>().map(EntryHeader::parse);

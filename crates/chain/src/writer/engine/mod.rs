@@ -235,7 +235,7 @@ impl Engine {
         encode_entry(&mut self.entry, flags, &tag, iv, &self.public, &self.private)?;
         self.store.append(&self.entry)?;
         let digest = crate::crypto::sha256(&self.entry);
-        let leaf = crate::crypto::sha256_parts(&[&digest, &commit_evidence_digest, &prepared.claims_digest]);
+        let leaf = crate::crypto::sha256_parts([&digest, &commit_evidence_digest, &prepared.claims_digest]);
         self.tree.append(leaf);
         self.last = txid;
         Ok(txid)
