@@ -61,7 +61,7 @@ use crate::{
     format::{Entry, MapWrites, Maps as DomainMaps, PUBLIC_PREFIX, PublicDomain, TxId},
     store::Reader,
     verify::Secrets,
-    writer::{Home, load_secrets},
+    writer::Home,
 };
 use build::index_entry;
 use cursor::Merge;
@@ -110,8 +110,7 @@ impl Maps {
     /// A [`MapsError`].
     pub fn open(home: &Home) -> Result<Self, MapsError> {
         home.dir().create_dir_all(Path::new(crate::writer::INDEX))?;
-        let keys = home.folder(crate::writer::KEYS);
-        Self::open_in(home.ledger(), &home.folder(crate::writer::INDEX), load_secrets(&*keys)?)
+        Self::open_in(home.ledger(), &home.folder(crate::writer::INDEX), home.secrets()?)
     }
 
     /// Opens the maps of a folder of chunk files with an index in another folder.

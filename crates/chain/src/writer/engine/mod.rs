@@ -57,22 +57,22 @@ impl Engine {
     pub fn init(home: &Home, settings: &Settings) -> Result<Self, LedgerError> {
         home.make()?;
         let (mut store, _) = ChunkStore::open(home.ledger(), &Secrets::none())?;
-        let folder = home.folder(home::KEYS);
+        let folder = home.keys();
         if store.last() > 0 {
             // A crash may have cut off an earlier attempt, whose keys were stored before its entries.
-            let begun = store.last() < FIRST_ENTRIES && folder.metadata(Path::new(keys::VIEW)).is_ok();
+            let begun = store.last() < FIRST_ENTRIES && folder.dir.metadata(Path::new(keys::VIEW)).is_ok();
             if !begun || store.committed() > 0 {
                 return Err(LedgerError::Exists { path: home.path() });
             }
             store.rollback(0)?;
         }
         let identity = Identity::generate(crate::crypto::Curve::P384, unix_seconds())?;
-        identity.store(&*folder)?;
+        identity.store(&folder)?;
         let mut secrets = Secrets::none();
         secrets.insert(1, LedgerSecret::generate()?);
-        keys::store_secrets(&*folder, &secrets)?;
+        folder.store_secrets(&secrets)?;
         // Views of services begin with 2.
-        let view = keys::next_view(&*folder, 1)?;
+        let view = keys::next_view(&*folder.dir, 1)?;
         let mut engine = Self::assemble(store, Tree::ledger(), identity, secrets, settings, view);
         engine.open_service()?;
         Ok(engine)
@@ -135,8 +135,8 @@ impl Engine {
             }
             other => other?,
         };
-        let folder = home.folder(home::KEYS);
-        let secrets = match keys::load_secrets(&*folder) {
+        let folder = home.keys();
+        let secrets = match folder.load_secrets() {
             // Either there is no ledger yet, or its keys are missing, which is said below.
             Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
             other => other?,
@@ -146,9 +146,9 @@ impl Engine {
             return Err(LedgerError::NoLedger { path: home.path() });
         }
         let Some(resumed) = resume(&store)? else { return Err(LedgerError::NoLedger { path: home.path() }) };
-        let identity = Identity::load(&*folder)?;
+        let identity = Identity::load(&folder)?;
         check_identity(&identity, &resumed)?;
-        let view = keys::next_view(&*folder, resumed.last.view)?;
+        let view = keys::next_view(&*folder.dir, resumed.last.view)?;
         let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view);
         engine.last = resumed.last;
         engine.last_signature = Some(resumed.signature);
