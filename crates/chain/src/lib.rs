@@ -2,6 +2,7 @@
 
 pub mod crypto;
 pub mod directory;
+pub mod follow;
 pub mod format;
 pub mod governance;
 pub mod jsonl;
@@ -10,6 +11,7 @@ pub mod maps;
 pub mod merkle;
 pub mod print;
 pub mod receipt;
+pub mod split;
 pub mod store;
 pub mod verify;
 pub mod writer;

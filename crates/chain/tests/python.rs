@@ -14,9 +14,12 @@ mod python;
 
 use std::{fs, time::Duration};
 
-use common::{fixture, record, verify};
+use common::{fixture, open, record, verify};
 use ledger_chain::{
     WriteSet,
+    directory::list,
+    governance::is_signature,
+    split::{SplitError, split},
     verify::Verdict,
     writer::{Ledger, Profile, Settings},
 };
@@ -111,6 +114,44 @@ fn split_ledger_splits_a_chunk_of_ours_and_the_parts_still_verify() {
     assert!(python.is_ok(), "{python:?}");
     // The tool does not set the flag that ends a chunk, and none of ours is set within one.
     assert_eq!(report.problems, []);
+}
+
+#[test]
+fn our_split_writes_the_files_that_split_ledger_writes() {
+    let home = write(Profile::Dual);
+    let folder = home.path().join("ledger");
+    let listing = list(&*open(&folder)).unwrap();
+    for chunk in [*listing.chunks.first().unwrap(), *listing.chunks.last().unwrap()] {
+        let path = folder.join(chunk.file_name());
+        let mut signatures = Vec::new();
+        common::each_entry(&folder, |entry| {
+            signatures.extend(is_signature(&entry).unwrap().then_some(entry.txid().seqno));
+        });
+        let inside =
+            |seqno: &&u64| **seqno > chunk.name.start && chunk.name.end.is_none_or(|end| **seqno < end);
+        let at = *signatures.iter().find(inside).unwrap();
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let split =
+            |seqno, output: &tempfile::TempDir| split(&*open(&folder), chunk, seqno, &*open(output.path()));
+        let names = split(at, &ours).unwrap();
+        let arguments =
+            [path.to_str().unwrap(), &at.to_string(), "--output-dir", theirs.path().to_str().unwrap()];
+        python::program("split_ledger.py", &arguments).unwrap();
+        for name in names {
+            let name = name.to_string();
+            let bytes = fs::read(ours.path().join(&name)).unwrap();
+            assert_eq!(bytes, fs::read(theirs.path().join(&name)).unwrap(), "{name}");
+        }
+        assert!(matches!(split(at, &ours), Err(SplitError::Exists { .. })));
+        let next = signatures.iter().copied().find(|signature| *signature > at);
+        let error = split(at + 1, &ours).unwrap_err();
+        let said = matches!(&error, SplitError::NotASignature { next: named, .. } if *named == next);
+        assert!(said || chunk.name.end.is_some(), "{error}");
+        assert!(matches!(split(10_000, &ours), Err(SplitError::NotFound { .. })));
+    }
+    let closed = listing.chunks.first().unwrap();
+    let error = split(&*open(&folder), *closed, closed.name.end.unwrap(), &*open(home.path())).unwrap_err();
+    assert!(matches!(error, SplitError::AtEnd { .. }), "{error}");
 }
 
 #[test]

@@ -43,7 +43,7 @@ use ledger_fs::Dir;
 pub use compare::{Comparison, Difference, compare};
 pub use report::{Check, Problem, Report, Tail, Verdict};
 
-pub(crate) use read::{Batch, Source};
+pub(crate) use read::{Batch, ChunkReader, Source};
 pub(crate) use survey::{Survey, SurveyError};
 
 use crate::{

@@ -19,7 +19,7 @@ use super::{
 const PIECES_PER_THREAD: u64 = 3;
 
 /// Larger buffers are not kept for the next batch.
-const MAX_SPARE_BYTES: usize = 2 * BATCH_BYTES as usize;
+const MAX_SPARE_BYTES: usize = 2 * BATCH_BYTES;
 
 /// Takes results in the order of the ledger.
 pub(crate) trait Sink: Send {
