@@ -17,6 +17,8 @@ cargo xtask bench buffer    measures the buffer against bare system calls and th
                             append, batch, fetch, memory, directory, files
 cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
                             rebuild, incremental, append, index, original, lock
+cargo xtask bench chain     measures the chain against bare writes, hashes and signature checks (LEDGER_BENCH_PYTHON names a
+                            Python with ccf to compare with); cases: append, signatures, verify, receipts, large
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 

@@ -14,7 +14,7 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
-use crate::format::{Digest, FormatError, TxId};
+use crate::format::{Digest, Entry, FormatError, PublicDomain, TxId};
 
 /// Raw signatures of nodes.
 pub const SIGNATURES: &str = "public:ccf.internal.signatures";
@@ -46,6 +46,19 @@ pub const HISTORICAL_SECRET: &str = "public:ccf.internal.historical_encrypted_le
 #[must_use]
 pub fn is_reserved(map: &str) -> bool {
     map.starts_with("public:ccf.gov.") || map.starts_with("public:ccf.internal.") || map.starts_with("ccf.")
+}
+
+/// Whether an entry is a signature.
+///
+/// # Errors
+/// A [`FormatError`] if it cannot be read.
+pub fn is_signature(entry: &Entry<'_>) -> Result<bool, FormatError> {
+    for map in PublicDomain::parse(entry.public)?.maps() {
+        if [SIGNATURES, COSE_SIGNATURES].contains(&map?.name) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Trust in a node.

@@ -7,6 +7,8 @@
 //! {"map":"public:app.records","key":"k","value":{"any":["JSON",1]}}        kept as the text it is
 //! {"writes":[{"map":…,"key":…,"value":…}, …],"claims_digest":"<64 hex>"}   several writes in one entry
 //! ```
+//!
+//! A `txid` in a line says where it was exported from ([`ExportLine`]) and is not looked at.
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize, Serializer};
@@ -33,6 +35,9 @@ struct Line<'a> {
     #[serde(borrow)]
     writes: Option<Vec<Write<'a>>>,
     claims_digest: Option<String>,
+    /// Where a line was exported from; an append gives it another one.
+    #[serde(rename = "txid")]
+    _txid: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -157,6 +162,18 @@ pub struct EntryLine<'a> {
     pub writes: Vec<WriteLine<'a>>,
 }
 
+/// What an entry writes, as a line that [`parse_line`] reads back into the same writes.
+#[derive(Debug, Serialize)]
+pub struct ExportLine<'a> {
+    /// Its position.
+    pub txid: TxId,
+    /// What it writes.
+    pub writes: Vec<WriteLine<'a>>,
+    /// Hex digest of the claims; left out if there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub claims_digest: Option<String>,
+}
+
 /// A write in a line.
 #[derive(Debug, Serialize)]
 pub struct WriteLine<'a> {
@@ -211,6 +228,23 @@ mod tests {
         assert_eq!((writes.len(), claims), (2, Some([7; 32])));
         let lines = serde_json::to_string(&WriteLine::all(&writes)).unwrap();
         assert_eq!(lines, r#"[{"map":"m","key":"a","value":"1"},{"map":"n","key":"b","value":null}]"#);
+    }
+
+    #[test]
+    fn an_exported_line_is_read_back_into_the_same_writes() {
+        let mut writes = WriteSet::new();
+        writes.put("public:m", "", "").put("public:m", [255, 0], [0, 159]).put("public:m", "null", "null");
+        writes.put("p", "{\"base64\":\"AA==\"}", "{\"base64\":\"AA==\"}").put("p", "\"\\\n\u{7f}é", "17");
+        writes.remove("public:m", "gone").remove("p", [0xc3]);
+        for claims_digest in [None, Some([9; 32])] {
+            let line = ExportLine {
+                txid: TxId { view: 3, seqno: 5 },
+                writes: WriteLine::all(&writes),
+                claims_digest: claims_digest.map(hex::encode),
+            };
+            let line = serde_json::to_string(&line).unwrap();
+            assert_eq!(parse_line(line.as_bytes()).unwrap(), (writes.clone(), claims_digest), "{line}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 pub mod crypto;
 pub mod directory;
+pub mod follow;
 pub mod format;
 pub mod governance;
 pub mod jsonl;
@@ -11,6 +12,7 @@ pub mod merkle;
 pub mod print;
 pub mod receipt;
 pub mod snapshot;
+pub mod split;
 pub mod store;
 pub mod verify;
 pub mod writer;

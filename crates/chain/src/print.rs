@@ -9,6 +9,14 @@ use crate::format::{Entry, FormatError, PublicDomain};
 /// # Errors
 /// A [`FormatError`] if it cannot be read.
 pub fn entry(entry: &Entry<'_>) -> Result<String, FormatError> {
+    tables(entry, None)
+}
+
+/// The same with those maps only whose name passes; nothing if there is none of them.
+///
+/// # Errors
+/// As [`entry`].
+pub fn tables(entry: &Entry<'_>, wanted: Option<&dyn Fn(&str) -> bool>) -> Result<String, FormatError> {
     let maps = PublicDomain::parse(entry.public)?.maps().collect::<Result<Vec<_>, _>>()?;
     let flags = match entry.flags.bits() {
         0 => String::new(),
@@ -21,10 +29,13 @@ pub fn entry(entry: &Entry<'_>) -> Result<String, FormatError> {
         entry.bytes.len()
     );
     // Writing to a string cannot fail.
-    if !entry.private.is_empty() {
+    if wanted.is_none() && !entry.private.is_empty() {
         _ = writeln!(out, "  -- private: {} bytes", entry.private.len());
     }
-    for map in maps {
+    if wanted.is_some_and(|wanted| !maps.iter().any(|map| wanted(map.name))) {
+        return Ok(String::new());
+    }
+    for map in maps.iter().filter(|map| wanted.is_none_or(|wanted| wanted(map.name))) {
         let count = map.write_count().saturating_add(map.remove_count());
         _ = writeln!(out, "    table \"{}\" ({}):", map.name, counted(count, "write"));
         let form = Form::of(map.name);

@@ -65,7 +65,7 @@ fn decode_as_everything(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         _ = FileName::parse(text);
         _ = text.parse::<ledger_chain::TxId>();
-        _ = PrivateKey::from_pem(text);
+        _ = PrivateKey::from_pem(text, None);
     }
 }
 

@@ -14,13 +14,16 @@ mod python;
 
 use std::{fs, path::Path, time::Duration};
 
-use common::{fixture, record, verify};
+use common::{fixture, open, record, verify};
 use ledger_chain::{
     WriteSet,
     crypto::Curve,
+    directory,
+    governance::is_signature,
     maps::Maps,
     receipt::{Receipts, endorsements_of},
     snapshot::list,
+    split::{SplitError, split},
     store::Reader,
     verify::{Verdict, Verifier},
     writer::{Home, Ledger, Profile, Settings, load_secrets},
@@ -116,7 +119,7 @@ fn a_ledger_with_a_whole_life_behind_it_passes_every_tool_of_the_package() {
         let (folder, former, old) = live(profile);
         let home = Home::open(folder.path()).unwrap();
         let ledger = folder.path().join("ledger");
-        let secrets = load_secrets(&*common::open(&folder.path().join("keys"))).unwrap();
+        let secrets = load_secrets(&*open(&folder.path().join("keys"))).unwrap();
         let ours = Verifier::new().secrets(secrets.clone()).verify_home(&home, true).unwrap().0;
         assert_eq!((&ours.problems, ours.verdict), (&vec![], Verdict::Verified), "{profile:?}");
         assert!(ours.chunks > 8 && ours.snapshots >= 3, "{profile:?} {ours:?}");
@@ -136,7 +139,8 @@ fn a_ledger_with_a_whole_life_behind_it_passes_every_tool_of_the_package() {
         });
         let out = tempfile::tempdir().unwrap();
         let inside = |seqno: &&u64| **seqno >= chunk.0.start && Some(**seqno) < chunk.0.end;
-        if let Some(at) = signatures.iter().find(inside) {
+        // The tool takes only raw signatures for signatures.
+        if let Some(at) = signatures.iter().find(inside).filter(|_| profile.raw()) {
             let (path, at, to) = (chunk.1.to_str().unwrap(), at.to_string(), out.path().to_str().unwrap());
             // The tool takes raw signatures for the only ones.
             let any: &[&str] = if profile.raw() { &[] } else { &["--allow-non-signature"] };
@@ -145,7 +149,7 @@ fn a_ledger_with_a_whole_life_behind_it_passes_every_tool_of_the_package() {
             assert_eq!(common::chunks(out.path()).len(), 2);
         }
 
-        let reader = Reader::open(common::open(&ledger)).unwrap();
+        let reader = Reader::open(open(&ledger)).unwrap();
         let endorsements = endorsements_of(&Maps::open(&home).unwrap()).unwrap();
         let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
         let (json, cose, before) =
@@ -215,6 +219,44 @@ fn split_ledger_splits_a_chunk_of_ours_and_the_parts_still_verify() {
     assert!(python.is_ok(), "{python:?}");
     // The tool does not set the flag that ends a chunk, and none of ours is set within one.
     assert_eq!(report.problems, []);
+}
+
+#[test]
+fn our_split_writes_the_files_that_split_ledger_writes() {
+    let home = write(Profile::Dual);
+    let folder = home.path().join("ledger");
+    let listing = directory::list(&*open(&folder)).unwrap();
+    for chunk in [*listing.chunks.first().unwrap(), *listing.chunks.last().unwrap()] {
+        let path = folder.join(chunk.file_name());
+        let mut signatures = Vec::new();
+        common::each_entry(&folder, |entry| {
+            signatures.extend(is_signature(&entry).unwrap().then_some(entry.txid().seqno));
+        });
+        let inside =
+            |seqno: &&u64| **seqno > chunk.name.start && chunk.name.end.is_none_or(|end| **seqno < end);
+        let at = *signatures.iter().find(inside).unwrap();
+        let (ours, theirs) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let split =
+            |seqno, output: &tempfile::TempDir| split(&*open(&folder), chunk, seqno, &*open(output.path()));
+        let names = split(at, &ours).unwrap();
+        let arguments =
+            [path.to_str().unwrap(), &at.to_string(), "--output-dir", theirs.path().to_str().unwrap()];
+        python::program("split_ledger.py", &arguments).unwrap();
+        for name in names {
+            let name = name.to_string();
+            let bytes = fs::read(ours.path().join(&name)).unwrap();
+            assert_eq!(bytes, fs::read(theirs.path().join(&name)).unwrap(), "{name}");
+        }
+        assert!(matches!(split(at, &ours), Err(SplitError::Exists { .. })));
+        let next = signatures.iter().copied().find(|signature| *signature > at);
+        let error = split(at + 1, &ours).unwrap_err();
+        let said = matches!(&error, SplitError::NotASignature { next: named, .. } if *named == next);
+        assert!(said || chunk.name.end.is_some(), "{error}");
+        assert!(matches!(split(10_000, &ours), Err(SplitError::NotFound { .. })));
+    }
+    let closed = listing.chunks.first().unwrap();
+    let error = split(&*open(&folder), *closed, closed.name.end.unwrap(), &*open(home.path())).unwrap_err();
+    assert!(matches!(error, SplitError::AtEnd { .. }), "{error}");
 }
 
 #[test]

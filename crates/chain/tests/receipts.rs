@@ -16,7 +16,9 @@ use std::{fs, time::Duration};
 
 use common::{fixture, open, record};
 use ledger_chain::{
-    crypto::{Certificate, LedgerSecret, PublicKey},
+    crypto::{
+        Certificate, Curve, LedgerSecret, PrivateKey, PublicKey, node_certificate, service_certificate,
+    },
     receipt::{CoseReceipt, Leaf, Receipt, ReceiptError, Receipts},
     store::Reader,
     verify::Secrets,
@@ -103,6 +105,32 @@ fn no_bit_of_a_receipt_can_be_changed() {
         }
     }
     assert!(accepted < json.len() * 8 / 10, "{accepted}");
+}
+
+#[test]
+fn a_receipt_signed_with_forged_keys_is_refused() {
+    let honest = Receipt::from_json(&fs::read(fixture("valid/receipts/tx_2.20.json")).unwrap()).unwrap();
+    let service = service(&fixture("valid/service_cert.pem"));
+    let (forger, node) =
+        (PrivateKey::generate(Curve::P384).unwrap(), PrivateKey::generate(Curve::P384).unwrap());
+    // The same names, another key: who checks the certificates' names only would take it.
+    let Leaf::Components(mut components) = honest.leaf.clone() else { panic!("an ordinary entry") };
+    components.claims_digest = [7; 32];
+    let mut forged = Receipt {
+        cert: node_certificate(node.public(), &forger, 1_700_000_000).unwrap(),
+        leaf: Leaf::Components(components),
+        node_id: node.public().id(),
+        ..honest.clone()
+    };
+    forged.signature = node.sign_root(&forged.root()).unwrap();
+    assert!(matches!(forged.verify(&service), Err(ReceiptError::Service)));
+    assert!(forged.verify(forger.public()).is_ok());
+    // Endorsed by nobody but itself.
+    forged.service_endorsements = vec![service_certificate(&forger, 1_700_000_000).unwrap()];
+    assert!(matches!(forged.verify(&service), Err(ReceiptError::Service)));
+    // The genuine certificate, and a signature by somebody else.
+    let stolen = Receipt { cert: honest.cert.clone(), node_id: honest.node_id.clone(), ..forged };
+    assert!(stolen.verify(&service).is_err());
 }
 
 #[test]

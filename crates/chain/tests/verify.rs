@@ -116,6 +116,60 @@ fn missing_and_doubled_chunks_are_named() {
 }
 
 #[test]
+fn a_renamed_chunk_is_named() {
+    for (name, check) in [
+        ("ledger_3-13.committed", Check::Positions),
+        ("ledger_3-15.committed", Check::Positions),
+        ("ledger_4-15.committed", Check::Sequence),
+        ("ledger_2-13.committed", Check::Sequence),
+        ("ledger_3", Check::Sequence),
+        ("ledger_3-14.committed.recovery", Check::Sequence),
+        ("ledger_3-14.committed.ignored", Check::Sequence),
+        ("ledger_03-14.committed", Check::Sequence),
+    ] {
+        let folder = copy("valid/ledger");
+        fs::rename(folder.path().join("ledger_3-14.committed"), folder.path().join(name)).unwrap();
+        let report = verify(folder.path());
+        assert_eq!(report.verdict, Verdict::Damaged, "{name}");
+        assert!(
+            report.problems.iter().any(|problem| problem.check == check),
+            "{name}: {:?}",
+            report.problems
+        );
+        assert_eq!(report.verified_until.unwrap().to_string(), "2.2", "{name}");
+    }
+    // A committed chunk that says it is closed only loses nothing: its entries are the same.
+    let folder = copy("valid/ledger");
+    let (from, to) = ("ledger_15-28.committed", "ledger_15-28");
+    fs::rename(folder.path().join(from), folder.path().join(to)).unwrap();
+    assert_eq!(verify(folder.path()).verdict, Verdict::Verified);
+}
+
+#[test]
+fn chunks_with_swapped_names_and_a_folder_in_place_of_a_chunk_are_named() {
+    let folder = copy("valid/ledger");
+    let path = |name: &str| folder.path().join(name);
+    // The closed one between two others becomes a folder.
+    fs::remove_file(path("ledger_29-32")).unwrap();
+    fs::create_dir(path("ledger_29-32")).unwrap();
+    let report = verify(folder.path());
+    assert_eq!((report.verdict, report.problems[0].check), (Verdict::Damaged, Check::Sequence));
+    assert!(report.notes[0].contains("ledger_29-32"), "{:?}", report.notes);
+    assert_eq!(report.verified_until.unwrap().to_string(), "3.28");
+
+    let folder = copy("real/eol_service/ledger");
+    let path = |name: &str| folder.path().join(name);
+    // Two chunks of ten entries each.
+    let (one, other) = (path("ledger_38-47.committed"), path("ledger_94-103.committed"));
+    fs::rename(&one, path("away")).unwrap();
+    fs::rename(&other, &one).unwrap();
+    fs::rename(path("away"), &other).unwrap();
+    let report = verify(folder.path());
+    assert_eq!((report.verdict, report.problems[0].check), (Verdict::Damaged, Check::Position));
+    assert_eq!(report.problems[0].seqno, Some(38));
+}
+
+#[test]
 fn strays_are_noted_and_do_no_harm() {
     let folder = copy("valid/ledger");
     fs::write(folder.path().join("README"), "x").unwrap();

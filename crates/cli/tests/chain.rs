@@ -1,9 +1,9 @@
 //! `ledger chain …`, from a new ledger to an offline receipt and a recovery.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 struct Run {
     code: Option<i32>,
@@ -109,7 +109,12 @@ fn what_is_wrong_is_said_and_ends_with_exit_code_1() {
 /// Lines to append, many enough for several chunks.
 fn lines(count: u32) -> String {
     (0..count)
-        .map(|at| format!("{{\"map\":\"public:app.records\",\"key\":\"k{at}\",\"value\":\"{}\"}}\n", "v".repeat(100)))
+        .map(|at| {
+            format!(
+                "{{\"map\":\"public:app.records\",\"key\":\"k{at}\",\"value\":\"{}\"}}\n",
+                "v".repeat(100)
+            )
+        })
         .collect()
 }
 
@@ -126,7 +131,8 @@ fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verifie
     let taken = taken.trim_end();
     assert!(at.join(taken).is_file(), "{taken}");
     done(at, &[&["append", "home"], &writer[..]].concat(), &lines(3));
-    let out = done(at, &["verify", "home", "--checkpoint", "c", "--write-checkpoint", "c", "--snapshot-rows"], "");
+    let out =
+        done(at, &["verify", "home", "--checkpoint", "c", "--write-checkpoint", "c", "--snapshot-rows"], "");
     assert!(out.contains("1 snapshots are what the ledger records\n"), "{out}");
     assert!(out.contains("note: verified from the checkpoint at 3."), "{out}");
 
@@ -135,7 +141,8 @@ fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verifie
     std::fs::create_dir(at.join("archive")).unwrap();
     for entry in std::fs::read_dir(at.join("home/ledger")).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        let end = name.strip_suffix(".committed").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
+        let end =
+            name.strip_suffix(".committed").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
         if end.is_some_and(|end| end <= seqno) {
             std::fs::rename(entry.path(), at.join("archive").join(name)).unwrap();
             moved += 1;
@@ -168,7 +175,10 @@ fn an_entry_that_was_acknowledged_and_damaged_is_named_and_a_recovery_says_what_
     std::fs::write(&path, &bytes).unwrap();
     let refused = chain(at, &["append", "home", "public:m", "k", "w"], "");
     assert_eq!(refused.code, Some(1));
-    assert!(refused.err.contains("ledger_1 is damaged at offset ") && refused.err.contains("entry 6 cannot be read"));
+    assert!(
+        refused.err.contains("ledger_1 is damaged at offset ")
+            && refused.err.contains("entry 6 cannot be read")
+    );
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     // Without its first bytes the entry is no entry any more, and a recovery goes on before it.
     std::fs::write(&path, &bytes[..last]).unwrap();
@@ -177,4 +187,164 @@ fn an_entry_that_was_acknowledged_and_damaged_is_named_and_a_recovery_says_what_
     assert!(out.contains("entries 6 to 6 had been synced here, and cannot be read any more\n"), "{out}");
     done(at, &["append", "home", "public:m", "k", "w"], "");
     done(at, &["verify", "home"], "");
+}
+
+/// A command that goes on, and its output.
+fn begin(folder: &Path, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ledger"));
+    command.arg("chain").args(args).current_dir(folder);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    (child, out)
+}
+
+fn line(out: &mut BufReader<ChildStdout>) -> serde_json::Value {
+    let mut line = String::new();
+    assert!(out.read_line(&mut line).unwrap() > 0);
+    serde_json::from_str(&line).unwrap()
+}
+
+#[test]
+fn a_follower_prints_every_entry_once_while_writers_come_go_and_are_killed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let writer = ["--sign-every", "100", "--sign-after-ms", "50", "--ledger-chunk-bytes", "20000"];
+    done(at, &[&["init", "home"][..], &writer].concat(), "");
+    let (mut follower, mut out) = begin(at, &["follow", "home", "--from", "5", "--json"]);
+    let mut acknowledged = Vec::new();
+    for round in 0..3 {
+        let (mut child, mut answers) = begin(at, &[&["append", "home"][..], &writer].concat());
+        let mut input = child.stdin.take().unwrap();
+        let lines = std::thread::spawn(move || {
+            // Ends when the writer is killed.
+            for number in 0.. {
+                let line = format!("{{\"map\":\"public:r\",\"key\":\"{round}-{number}\",\"value\":\"v\"}}\n");
+                if input.write_all(line.as_bytes()).is_err() {
+                    return;
+                }
+            }
+        });
+        // Answers come in blocks; one of them is enough.
+        let mut answer = String::new();
+        for _ in 0..200 {
+            answer.clear();
+            answers.read_line(&mut answer).unwrap();
+            acknowledged.push(answer.split('\t').next().unwrap().to_owned());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        lines.join().unwrap();
+    }
+    done(at, &[&["append", "home", "public:r", "last", "v"][..], &writer].concat(), "");
+    let (mut positions, mut last) = (Vec::new(), false);
+    while !last {
+        let entry = line(&mut out);
+        positions.push(entry["txid"].as_str().unwrap().to_owned());
+        last = entry["writes"][0]["key"] == "last";
+    }
+    for (seqno, position) in (5..).zip(&positions) {
+        assert!(position.ends_with(&format!(".{seqno}")), "{position} is not number {seqno}");
+    }
+    // An acknowledged entry that no signature covered yet is covered by the next writer.
+    assert!(acknowledged.iter().all(|position| positions.contains(position)));
+    let interrupt = rustix::process::Pid::from_child(&follower);
+    rustix::process::kill_process(interrupt, rustix::process::Signal::INT).unwrap();
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    done(at, &["verify", "home"], "");
+}
+
+#[test]
+fn a_follower_ends_when_nobody_reads_it_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    done(folder.path(), &["init", "home"], "");
+    let (mut follower, mut out) = begin(folder.path(), &["follow", "home", "--json"]);
+    assert_eq!(line(&mut out)["txid"], "2.1");
+    drop(out);
+    // Nothing is written to it any more, and yet it notices.
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn an_export_is_taken_back_by_append_and_loses_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for home in ["one", "two"] {
+        done(at, &["init", home], "");
+    }
+    let lines = "{\"map\":\"public:r\",\"key\":{\"base64\":\"/wA=\"},\"value\":{\"any\":[\"JSON\", 1]}}\n\
+        {\"map\":\"notes\",\"key\":\"\",\"value\":\"\"}\n\
+        {\"map\":\"public:r\",\"key\":\"k\",\"value\":null}\n\
+        {\"writes\":[{\"map\":\"notes\",\"key\":\"n\",\"value\":{\"base64\":\"AP8=\"}},\
+        {\"map\":\"public:r\",\"key\":\"l\",\"value\":17}],\"claims_digest\":\"";
+    let lines = format!("{lines}{}\"}}\n", "07".repeat(32));
+    done(at, &["append", "one"], &lines);
+    let exported = chain(at, &["export", "one"], "");
+    assert!(exported.err.contains("Left out: 5 entries of the ledger itself"), "{}", exported.err);
+    done(at, &["append", "two"], &exported.out);
+    assert_eq!(done(at, &["export", "two"], ""), exported.out);
+    let range = done(at, &["export", "two", "--from", "6", "--to", "7"], "");
+    assert_eq!(range.lines().collect::<Vec<_>>(), exported.out.lines().skip(1).take(2).collect::<Vec<_>>());
+    // Without the secret nothing is left out silently.
+    let bare = chain(at, &["export", "one/ledger"], "");
+    assert_eq!(bare.code, Some(1));
+    assert!(bare.err.contains("--public-only leaves them out"), "{}", bare.err);
+    let public = chain(at, &["export", "one/ledger", "--public-only"], "");
+    assert!(public.code == Some(0) && public.err.contains("the private maps of 2 entries"), "{}", public.err);
+    assert_eq!(public.out.lines().count(), 3);
+}
+
+#[test]
+fn tables_are_chosen_as_by_read_ledger_and_chunks_are_split() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    done(at, &["init", "home"], "");
+    done(at, &["append", "home", "public:a", "k", "v"], "");
+    done(at, &["append", "home", "private", "k", "v"], "");
+    let text = done(at, &["read", "home", "--tables", "public:a"], "");
+    assert_eq!(
+        text,
+        "  txid 3.5 (1 public table) [191 bytes]\n    table \"public:a\" (1 write):\n      b'k':\n        b'v'\n"
+    );
+    assert_eq!(done(at, &["read", "home", "--tables", "a"], ""), "");
+    assert_eq!(done(at, &["read", "home", "-t", "priv", "--json"], "").lines().count(), 1);
+    assert!(chain(at, &["read", "home", "-t", "("], "").err.contains("unclosed group"));
+
+    assert_eq!(done(at, &["split", "home", "4"], ""), "split_ledger/ledger_1-4\nsplit_ledger/ledger_5\n");
+    assert!(done(at, &["verify", "split_ledger"], "").ends_with("verified until 4.8\n"));
+    assert_eq!(done(at, &["ls", "split_ledger", "--json"], "").lines().count(), 2);
+    let again = chain(at, &["split", "split_ledger/ledger_1-4", "3", "--output-dir", "parts"], "");
+    assert!(again.err.contains("the next signature is entry 4"), "{}", again.err);
+}
+
+#[test]
+fn a_passphrase_comes_from_a_file_or_the_environment_and_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    std::fs::write(at.join("pass"), "open sesame\nnot this line\n").unwrap();
+    let file = ["--passphrase-file", "pass"];
+    assert!(chain(at, &["init", "home", file[0], file[1]], "").err.contains("chmod 600 pass"));
+    assert!(!at.join("home").exists());
+    std::fs::set_permissions(at.join("pass"), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    done(at, &["init", "home", file[0], file[1]], "");
+    done(at, &["append", "home", "notes", "k", "v", file[0], file[1]], "");
+    for args in [
+        &["append", "home", "notes", "k", "v"][..],
+        &["get", "home", "notes", "k"],
+        &["rotate-secret", "home"],
+    ] {
+        let run = chain(at, args, "");
+        assert_eq!(run.code, Some(1));
+        assert!(run.err.contains("LEDGER_CHAIN_PASSPHRASE"), "{}", run.err);
+    }
+    let with = |passphrase: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ledger"));
+        command.args(["chain", "get", "home", "notes", "k"]).current_dir(at);
+        command.env("LEDGER_CHAIN_PASSPHRASE", passphrase).output().unwrap()
+    };
+    assert_eq!(with("open sesame").stdout, b"v\n");
+    assert!(String::from_utf8(with("wrong").stderr).unwrap().contains("not the right one"));
+    // What is public needs none.
+    done(at, &["verify", "home"], "");
+    let read = chain(at, &["read", "home", "--json"], "");
+    assert!(read.code == Some(0) && read.err.contains("Private maps stay closed"), "{}", read.err);
 }

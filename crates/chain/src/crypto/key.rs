@@ -18,7 +18,7 @@ use thiserror::Error;
 use x509_parser::{oid_registry, prelude::FromDer, x509::SubjectPublicKeyInfo};
 use zeroize::Zeroizing;
 
-use super::sha256;
+use super::{Passphrase, ProtectionError, pem, sha256};
 use crate::format::Digest;
 
 /// An elliptic curve.
@@ -37,11 +37,15 @@ pub enum KeyError {
     /// Not a DER SubjectPublicKeyInfo of an elliptic-curve key.
     #[error("the public key cannot be read; it must be a P-384 or P-256 key")]
     Public,
-    /// Not an unencrypted PKCS#8 private key in PEM form.
-    #[error(
-        "the private key cannot be read; it must be an unencrypted P-384 or P-256 key in PKCS#8 PEM form"
-    )]
+    /// Not a PKCS#8 private key in PEM form.
+    #[error("the private key cannot be read; it must be a P-384 or P-256 key in PKCS#8 PEM form")]
     Private,
+    /// Protected by a passphrase that was not given.
+    #[error("the private key is protected by a passphrase")]
+    Protected,
+    /// Protected, and cannot be opened.
+    #[error(transparent)]
+    Protection(#[from] ProtectionError),
     /// The key could not be made or used.
     #[error("the cryptographic library refused to {action}")]
     Refused {
@@ -192,8 +196,8 @@ impl std::fmt::Debug for PrivateKey {
     }
 }
 
-const PEM_BEGIN: &str = "-----BEGIN PRIVATE KEY-----";
-const PEM_END: &str = "-----END PRIVATE KEY-----";
+const LABEL: &str = "PRIVATE KEY";
+const PROTECTED_LABEL: &str = "ENCRYPTED PRIVATE KEY";
 
 impl PrivateKey {
     /// Makes a new key.
@@ -221,35 +225,28 @@ impl PrivateKey {
         Ok(Self { public, asn1, cose, pkcs8: Zeroizing::new(der.to_vec()) })
     }
 
-    /// Reads a PKCS#8 key in PEM form.
+    /// Reads a PKCS#8 key in PEM form; a protected one needs its passphrase.
     ///
     /// # Errors
-    /// [`KeyError::Private`].
-    pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        use base64::{Engine as _, prelude::BASE64_STANDARD};
-        let (_, body) = text.split_once(PEM_BEGIN).ok_or(KeyError::Private)?;
-        let (body, _) = body.split_once(PEM_END).ok_or(KeyError::Private)?;
-        let body: Zeroizing<String> = Zeroizing::new(body.split_whitespace().collect());
-        let der = Zeroizing::new(BASE64_STANDARD.decode(body.as_bytes()).map_err(|_| KeyError::Private)?);
-        Self::from_pkcs8(&der)
+    /// [`KeyError::Private`], [`KeyError::Protected`], [`KeyError::Protection`].
+    pub fn from_pem(text: &str, passphrase: Option<&Passphrase>) -> Result<Self, KeyError> {
+        let Some(protected) = pem::decode(PROTECTED_LABEL, text) else {
+            return Self::from_pkcs8(&pem::decode(LABEL, text).ok_or(KeyError::Private)?);
+        };
+        let der = passphrase.ok_or(KeyError::Protected)?.open(&protected)?;
+        // The padding can look right by chance.
+        Self::from_pkcs8(&der).map_err(|_| ProtectionError::Passphrase.into())
     }
 
-    /// The key as PKCS#8 PEM.
-    #[must_use]
-    pub fn to_pem(&self) -> Zeroizing<String> {
-        use base64::{Engine as _, prelude::BASE64_STANDARD};
-        let body = Zeroizing::new(BASE64_STANDARD.encode(&*self.pkcs8));
-        let mut text = Zeroizing::new(format!("{PEM_BEGIN}\n"));
-        for (index, character) in body.chars().enumerate() {
-            if index > 0 && index % 64 == 0 {
-                text.push('\n');
-            }
-            text.push(character);
-        }
-        text.push('\n');
-        text.push_str(PEM_END);
-        text.push('\n');
-        text
+    /// The key as PKCS#8 PEM, protected if there is a passphrase.
+    ///
+    /// # Errors
+    /// [`KeyError::Protection`] if the library refuses.
+    pub fn to_pem(&self, passphrase: Option<&Passphrase>) -> Result<Zeroizing<String>, KeyError> {
+        Ok(match passphrase {
+            Some(passphrase) => pem::encode(PROTECTED_LABEL, &passphrase.protect(&self.pkcs8)?),
+            None => pem::encode(LABEL, &self.pkcs8),
+        })
     }
 
     /// The public half.

@@ -4,6 +4,8 @@ mod certificate;
 mod cose;
 mod digest;
 mod key;
+mod passphrase;
+pub(crate) mod pem;
 mod secret;
 
 pub use certificate::{
@@ -11,6 +13,7 @@ pub use certificate::{
 };
 pub use cose::{CoseError, CoseSign1, Headers};
 pub use key::{Curve, KeyError, PrivateKey, PublicKey};
+pub use passphrase::{Passphrase, ProtectionError};
 pub use secret::{LedgerSecret, SealError};
 
 pub(crate) use cose::{cbor, endorse as cose_endorse, inclusion_proofs, sign as cose_sign};

@@ -142,8 +142,8 @@ impl<'a> PublicDomain<'a> {
     #[must_use]
     pub fn leaf(&self, write_set_digest: &Digest) -> Option<Digest> {
         match (self.commit_evidence_digest, self.claims_digest) {
-            (Some(evidence), Some(claims)) => Some(sha256_parts(&[write_set_digest, evidence, claims])),
-            (Some(evidence), None) => Some(sha256_parts(&[write_set_digest, evidence])),
+            (Some(evidence), Some(claims)) => Some(sha256_parts([write_set_digest, evidence, claims])),
+            (Some(evidence), None) => Some(sha256_parts([write_set_digest, evidence])),
             (None, None) => Some(*write_set_digest),
             (None, Some(_)) => None,
         }

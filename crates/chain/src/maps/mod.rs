@@ -67,7 +67,7 @@ use crate::{
     format::{Entry, MapWrites, Maps as DomainMaps, PUBLIC_PREFIX, PublicDomain, TxId},
     store::Reader,
     verify::Secrets,
-    writer::{Home, load_secrets},
+    writer::Home,
 };
 use build::index_entry;
 use cursor::Merge;
@@ -128,13 +128,12 @@ impl Maps {
     /// A [`MapsError`].
     pub fn open(home: &Home) -> Result<Self, MapsError> {
         home.dir().create_dir_all(Path::new(crate::writer::INDEX))?;
-        let keys = home.folder(crate::writer::KEYS);
         let folders = Folders {
             ledger: home.ledger(),
             index: home.folder(crate::writer::INDEX),
             snapshots: Some(home.snapshots()),
         };
-        Self::open_folders(folders, load_secrets(&*keys)?)
+        Self::open_folders(folders, home.secrets()?)
     }
 
     /// Opens the maps of a folder of chunk files with an index in another folder.

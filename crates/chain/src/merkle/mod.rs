@@ -14,6 +14,7 @@
 mod consistency;
 mod path;
 mod peaks;
+mod subtree;
 mod tree;
 
 pub use consistency::ConsistencyProof;
@@ -21,10 +22,12 @@ pub use path::{Path, Sibling};
 pub use peaks::Peaks;
 pub use tree::Tree;
 
+pub(crate) use subtree::{Subtree, tile};
+
 use crate::{crypto::sha256_parts, format::Digest};
 
 pub(crate) fn node(left: &Digest, right: &Digest) -> Digest {
-    sha256_parts(&[left, right])
+    sha256_parts([left, right])
 }
 
 /// The largest power of two below `count`, for a `count` of 2 or more.

@@ -1,4 +1,4 @@
-use super::node;
+use super::{Subtree, node};
 use crate::format::Digest;
 
 /// The roots of the perfect subtrees that tile a tree, largest first: enough to append and to know the root.
@@ -41,14 +41,19 @@ impl Peaks {
 
     /// Adds a leaf: one hash on average.
     pub fn append(&mut self, leaf: Digest) {
-        let mut hash = leaf;
-        for _ in 0..self.size.trailing_ones() {
+        self.append_subtree(Subtree { height: 0, root: leaf });
+    }
+
+    /// Adds all leaves of a perfect subtree. Its place in the tree must be here: the size is a multiple of its leaves.
+    pub(crate) fn append_subtree(&mut self, subtree: Subtree) {
+        let mut hash = subtree.root;
+        for _ in 0..(self.size >> subtree.height).trailing_ones() {
             if let Some(left) = self.roots.pop() {
                 hash = node(&left, &hash);
             }
         }
         self.roots.push(hash);
-        self.size = self.size.saturating_add(1);
+        self.size = self.size.saturating_add(1 << subtree.height);
     }
 
     /// The root; zeros for a tree without leaves.

@@ -20,6 +20,16 @@ use crate::format::{Cursor, Digest, FormatError};
 
 const MAP: &str = "public:ccf.internal.tree";
 
+const HEADER_BYTES: usize = 16;
+
+fn header(flushed: &Peaks, leaves: &[Digest]) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    let (kept, first) = header.split_at_mut(8);
+    kept.copy_from_slice(&(leaves.len() as u64).to_be_bytes());
+    first.copy_from_slice(&flushed.size().to_be_bytes());
+    header
+}
+
 /// A Merkle tree that keeps the leaves from some index on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
@@ -183,12 +193,22 @@ impl Tree {
     /// The compact form.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(16 + 32 * (self.leaves.len() + self.flushed.roots().len()));
-        out.extend_from_slice(&(self.leaves.len() as u64).to_be_bytes());
-        out.extend_from_slice(&self.flushed.size().to_be_bytes());
-        out.extend(self.leaves.iter().flatten());
+        let mut out =
+            Vec::with_capacity(HEADER_BYTES + 32 * (self.leaves.len() + self.flushed.roots().len()));
+        out.extend_from_slice(&header(&self.flushed, &self.leaves));
+        out.extend_from_slice(self.leaves.as_flattened());
         out.extend(self.flushed.roots().iter().rev().flatten());
         out
+    }
+
+    /// Whether `bytes` are the compact form of the tree with these leaves behind the flushed ones: without hashing anything.
+    pub(crate) fn is_encoding(bytes: &[u8], flushed: &Peaks, leaves: &[Digest]) -> bool {
+        bytes
+            .strip_prefix(&header(flushed, leaves))
+            .and_then(|rest| rest.strip_prefix(leaves.as_flattened()))
+            .is_some_and(|roots| {
+                roots.len() == 32 * flushed.roots().len() && roots.chunks(32).eq(flushed.roots().iter().rev())
+            })
     }
 
     /// Reads a compact form.

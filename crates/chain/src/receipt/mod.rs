@@ -64,7 +64,7 @@ impl LeafComponents {
     /// The leaf.
     #[must_use]
     pub fn leaf(&self) -> Digest {
-        sha256_parts(&[&self.write_set_digest, &sha256(self.commit_evidence.as_bytes()), &self.claims_digest])
+        sha256_parts([&self.write_set_digest, &sha256(self.commit_evidence.as_bytes()), &self.claims_digest])
     }
 
     fn proved(&self) -> Result<Proved, ReceiptError> {

@@ -6,7 +6,7 @@ use super::{StoreError, chunk::Chunk, read_closed};
 use crate::{
     directory::{ChunkFile, Listing, list},
     format::ChunkName,
-    verify::{Batch, Problem, Source, sequence},
+    verify::{Batch, Source, sequence},
 };
 
 /// Reads the chunk files of a folder without changing anything, whether somebody writes to it or not.
@@ -116,7 +116,7 @@ impl Reader {
             chunks.filter(|name| name.end.is_none_or(|end| end >= from)).map(|name| ChunkFile { name });
         let mut source = Source::new(&*self.folder, chunks.collect());
         let in_open_chunk = self.open.as_ref().and_then(|chunk| chunk.position(from));
-        source.skip_to(from, in_open_chunk).map_err(damaged)?;
+        source.skip_to(from, in_open_chunk).map_err(StoreError::from)?;
         let last = self.last();
         while let Some(batch) = self.next(&mut source)? {
             for index in 0..batch.starts.len() {
@@ -134,12 +134,7 @@ impl Reader {
             Ok(batch) => Ok(batch),
             // The tail of the open chunk is being written, or was torn.
             Err(problem) if problem.seqno.is_some_and(|seqno| seqno > self.last()) => Ok(None),
-            Err(problem) => Err(damaged(problem)),
+            Err(problem) => Err(problem.into()),
         }
     }
-}
-
-fn damaged(problem: Problem) -> StoreError {
-    let offset = problem.offset.unwrap_or_default();
-    StoreError::Damaged { chunk: problem.chunk, offset, reason: problem.reason }
 }

@@ -7,8 +7,9 @@ use crate::{
     format::{Digest, Entry, EntryType, Flags, FormatError, Maps, PublicDomain, TxId},
     governance::{
         COSE_SIGNATURES, IDENTITY_ENDORSEMENT, NODE_CERTIFICATES, NODES_INFO, PREVIOUS_IDENTITY,
-        PREVIOUS_ROOT, SERVICE_INFO, SIGNATURES, TREE,
+        PREVIOUS_ROOT, SERVICE_INFO, SIGNATURES, TREE, is_reserved,
     },
+    merkle::{Subtree, tile},
 };
 
 /// What is left of a batch.
@@ -16,6 +17,8 @@ use crate::{
 pub(crate) struct Digested {
     pub(crate) batch: Batch,
     pub(crate) entries: Vec<DigestedEntry>,
+    /// The leaves of the entries as subtrees. None reaches across a watched entry, since the tree may be signed there.
+    pub(crate) subtrees: Vec<Subtree>,
     /// The first entry that cannot be used; `entries` ends before it.
     pub(crate) problem: Option<Problem>,
 }
@@ -51,7 +54,19 @@ pub(crate) fn digest(batch: Batch, secrets: &Secrets) -> Digested {
             }
         }
     }
-    Digested { batch, entries, problem }
+    let subtrees = subtrees(batch.first_seqno, &entries);
+    Digested { batch, entries, subtrees, problem }
+}
+
+fn subtrees(first_seqno: u64, entries: &[DigestedEntry]) -> Vec<Subtree> {
+    let mut subtrees = Vec::new();
+    let mut first = first_seqno;
+    // A run ends before the next watched entry.
+    for run in entries.chunk_by(|_, next| !next.watched) {
+        tile(first, run.iter().map(|entry| entry.leaf), &mut subtrees);
+        first = first.saturating_add(run.len() as u64);
+    }
+    subtrees
 }
 
 fn digest_entry(bytes: &[u8], seqno: u64, secrets: &Secrets) -> Result<DigestedEntry, (Check, String)> {
@@ -111,16 +126,17 @@ fn walk(maps: Maps<'_>) -> Result<(bool, bool), FormatError> {
 }
 
 fn is_watched(map: &str) -> bool {
-    [
-        SIGNATURES,
-        COSE_SIGNATURES,
-        TREE,
-        NODES_INFO,
-        NODE_CERTIFICATES,
-        SERVICE_INFO,
-        PREVIOUS_IDENTITY,
-        PREVIOUS_ROOT,
-        IDENTITY_ENDORSEMENT,
-    ]
-    .contains(&map)
+    is_reserved(map)
+        && [
+            SIGNATURES,
+            COSE_SIGNATURES,
+            TREE,
+            NODES_INFO,
+            NODE_CERTIFICATES,
+            SERVICE_INFO,
+            PREVIOUS_IDENTITY,
+            PREVIOUS_ROOT,
+            IDENTITY_ENDORSEMENT,
+        ]
+        .contains(&map)
 }

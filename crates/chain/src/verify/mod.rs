@@ -24,14 +24,14 @@
 //! - snapshots belong to the ledger ([`Verifier::verify_home`]);
 //! - with [`Verifier::expect`], that nothing is missing at the end.
 //!
-//! One thread reads and keeps the order, the others hash, parse and check signatures. Memory does not grow with the ledger: a
-//! fixed number of batches of 256 KiB (or one larger entry each) is in flight.
+//! Every thread takes the next piece of work: a batch to read, parse and hash into subtrees, or signatures to check; who completes
+//! the next batch in order puts it into the tree. Memory does not grow with the ledger: a fixed number of batches of 256 KiB (or
+//! one larger entry each) is in flight.
 
 mod checkpoint;
 mod compare;
 mod digest;
 mod home;
-mod pool;
 mod read;
 mod report;
 mod resume;
@@ -39,13 +39,9 @@ mod run;
 mod signatures;
 mod state;
 mod survey;
+mod threads;
 
-use std::{
-    collections::BTreeMap,
-    io,
-    sync::{Arc, Mutex, mpsc},
-    thread,
-};
+use std::{collections::BTreeMap, io, sync::Arc, thread};
 
 use ledger_fs::Dir;
 
@@ -53,7 +49,7 @@ pub use checkpoint::{Checkpoint, CheckpointError};
 pub use compare::{Comparison, Difference, compare};
 pub use report::{Check, Problem, Report, Tail, Verdict};
 
-pub(crate) use read::{Batch, Source};
+pub(crate) use read::{Batch, ChunkReader, Source};
 pub(crate) use survey::{Survey, SurveyError};
 
 use crate::{
@@ -207,14 +203,7 @@ impl Verifier {
     ) -> io::Result<(Report, Survey, Option<Checkpoint>)> {
         let listing = list(&**folder)?;
         let mut run = Run::new(self, &listing, resume);
-        let (send, receive) = mpsc::channel();
-        let receive = Mutex::new(receive);
-        thread::scope(|scope| {
-            let results = pool::start(scope, self.threads, &self.secrets, &receive);
-            run.go(&**folder, &send, &results);
-            // Ends the threads.
-            drop(send);
-        });
+        run.go(&**folder);
         Ok(run.finish())
     }
 }

@@ -1,8 +1,8 @@
 //! Reads chunk files in batches that end on entry boundaries.
 
-use std::{io, sync::Arc};
+use std::{io, mem, sync::Arc};
 
-use ledger_fs::{Dir, File};
+use ledger_fs::{Dir, File, read_exact_at};
 
 use super::{Check, Problem};
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Bytes read at a time; an entry that is larger is read alone.
-const BATCH_BYTES: u64 = 256 << 10;
+pub(super) const BATCH_BYTES: usize = 256 << 10;
 
 /// Whole entries of one chunk.
 #[derive(Debug)]
@@ -76,9 +76,14 @@ impl<'a> Source<'a> {
 
     /// The next entries, `None` at the end of the last chunk. Do not go on after a problem.
     pub(crate) fn next(&mut self) -> Result<Option<Batch>, Problem> {
+        self.next_in(&mut Vec::new())
+    }
+
+    /// The same, into a buffer that was used before; taken if there are entries.
+    pub(crate) fn next_in(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Batch>, Problem> {
         loop {
             if let Some(reader) = &mut self.reader {
-                if let Some(batch) = reader.next()? {
+                if let Some(batch) = reader.next(buffer)? {
                     return Ok(Some(batch));
                 }
                 self.reader = None;
@@ -91,42 +96,65 @@ impl<'a> Source<'a> {
 }
 
 /// Goes through one chunk.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ChunkReader {
-    chunk: ChunkFile,
-    file: Arc<dyn File>,
-    header: ChunkHeader,
-    offset: u64,
+    pub(crate) chunk: ChunkFile,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) header: ChunkHeader,
+    /// Where the next entry begins.
+    pub(crate) offset: u64,
+    /// Entries before it.
     read: u64,
 }
 
 impl ChunkReader {
     pub(crate) fn open(folder: &dyn Dir, chunk: ChunkFile) -> Result<Self, Problem> {
-        let mut reader = Self {
-            chunk,
-            file: chunk.open(folder).map_err(|error| io_problem(&chunk, 0, &error))?,
-            header: ChunkHeader { entries_end: 0, positions: None },
-            offset: FILE_HEADER_BYTES,
-            read: 0,
-        };
-        let length = reader.file.metadata().map_err(|error| io_problem(&chunk, 0, &error))?.len;
-        if length < FILE_HEADER_BYTES {
-            return Err(reader.problem(
-                Check::Positions,
-                0,
-                format!("the file has {length} bytes and not even a header"),
-            ));
-        }
-        let header = read_at(&*reader.file, 0, 8).map_err(|error| io_problem(&chunk, 0, &error))?;
-        let header = header.try_into().unwrap_or_default();
-        reader.header = ChunkHeader::parse(header, length).map_err(|error| {
-            reader.problem(Check::Positions, 0, format!("the file header does not fit: {error}"))
-        })?;
+        let file = chunk.open(folder).map_err(|error| io_problem(&chunk, 0, &error))?;
+        let reader = Self::attach(chunk, file)?;
         reader.check_name()?;
         Ok(reader)
     }
 
-    fn skip_to(&mut self, seqno: u64, open_chunk_offset: Option<u64>) -> Result<(), Problem> {
+    /// Reads a chunk that a writer may just be giving another name.
+    pub(crate) fn attach(chunk: ChunkFile, file: Arc<dyn File>) -> Result<Self, Problem> {
+        let header = ChunkHeader { entries_end: 0, positions: None };
+        let mut reader = Self { chunk, file, header, offset: FILE_HEADER_BYTES, read: 0 };
+        reader.refresh()?;
+        Ok(reader)
+    }
+
+    /// Looks again how long the file is, and whether it is closed.
+    pub(crate) fn refresh(&mut self) -> Result<(), Problem> {
+        let unreadable = |error| io_problem(&self.chunk, 0, &error);
+        // The header first: once it is there, a writer has finished the table.
+        let mut header = [0; 8];
+        let header = match read_exact_at(&*self.file, &mut header, 0) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+            Err(error) => return Err(unreadable(error)),
+            Ok(()) => Some(header),
+        };
+        let length = self.file.metadata().map_err(unreadable)?.len;
+        let Some(header) = header else {
+            let reason = format!("the file has {length} bytes and not even a header");
+            return Err(self.problem(Check::Positions, 0, reason));
+        };
+        self.header = ChunkHeader::parse(header, length).map_err(|error| {
+            self.problem(Check::Positions, 0, format!("the file header does not fit: {error}"))
+        })?;
+        Ok(())
+    }
+
+    /// Number of the next entry, by the name of the file.
+    pub(crate) fn next_seqno(&self) -> u64 {
+        self.chunk.name.start.saturating_add(self.read)
+    }
+
+    /// Goes on at the entry `seqno`, which begins at `offset`.
+    pub(crate) fn go_to(&mut self, seqno: u64, offset: u64) {
+        (self.read, self.offset) = (seqno.saturating_sub(self.chunk.name.start), offset);
+    }
+
+    pub(crate) fn skip_to(&mut self, seqno: u64, open_chunk_offset: Option<u64>) -> Result<(), Problem> {
         let skip = seqno.saturating_sub(self.chunk.name.start);
         let offset = match self.header.positions {
             Some(positions) if skip < positions => {
@@ -175,29 +203,39 @@ impl ChunkReader {
     }
 
     /// The next entries, `None` at the end.
-    pub(crate) fn next(&mut self) -> Result<Option<Batch>, Problem> {
-        let left = self.header.entries_end.saturating_sub(self.offset);
-        if left == 0 {
+    pub(crate) fn next(&mut self, buffer: &mut Vec<u8>) -> Result<Option<Batch>, Problem> {
+        if self.offset >= self.header.entries_end {
             return self.end().map(|()| None);
         }
-        let mut wanted = left.min(BATCH_BYTES);
-        let (bytes, starts) = loop {
-            let count = usize::try_from(wanted).unwrap_or(usize::MAX);
-            let mut bytes = read_at(&*self.file, self.offset, count)
+        self.next_until(u64::MAX, buffer)
+    }
+
+    /// The next entries before the offset `end`, where an entry ends; `None` if there are none.
+    pub(crate) fn next_until(&mut self, end: u64, buffer: &mut Vec<u8>) -> Result<Option<Batch>, Problem> {
+        let left = self.header.entries_end.min(end).saturating_sub(self.offset);
+        if left == 0 {
+            return Ok(None);
+        }
+        let mut wanted = left.min(BATCH_BYTES as u64);
+        let starts = loop {
+            // What is there already is overwritten, so that nothing but a growing buffer is filled twice.
+            buffer.resize(usize::try_from(wanted).unwrap_or(usize::MAX), 0);
+            read_exact_at(&*self.file, buffer, self.offset)
                 .map_err(|error| io_problem(&self.chunk, self.offset, &error))?;
-            match self.split(&bytes, left)? {
+            match self.split(buffer, left)? {
                 Split::Entries(starts, end) => {
-                    bytes.truncate(end);
-                    break (bytes, starts);
+                    buffer.truncate(end);
+                    break starts;
                 }
                 Split::Needs(bytes) => wanted = bytes,
             }
         };
+        let bytes = mem::take(buffer);
         self.check_positions(&starts)?;
         let batch = Batch {
             chunk: self.chunk,
             offset: self.offset,
-            first_seqno: self.chunk.name.start.saturating_add(self.read),
+            first_seqno: self.next_seqno(),
             begins_chunk: self.read == 0,
             ends_chunk: bytes.len() as u64 == left,
             bytes,
@@ -210,7 +248,8 @@ impl ChunkReader {
 
     /// Finds the whole entries in what was read. Errors only at the first entry, so that those before it are checked first.
     fn split(&self, bytes: &[u8], left: u64) -> Result<Split, Problem> {
-        let mut starts = Vec::new();
+        // Most entries are longer.
+        let mut starts = Vec::with_capacity(bytes.len() / 256);
         let mut at = 0usize;
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             let entry = rest.first_chunk::<HEADER_BYTES>().map(EntryHeader::parse);

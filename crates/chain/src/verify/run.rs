@@ -1,26 +1,21 @@
-//! One verification: hands out work, takes results back in order, collects the verdict.
-
-use std::{collections::BTreeMap, sync::mpsc};
+//! One verification: takes results in the order of the ledger, collects the verdict.
 
 use ledger_fs::Dir;
 
 use super::{
     Check, Checkpoint, Problem, Report, Survey, Verdict, Verifier,
     digest::Digested,
-    pool::{Done, Job},
     read::Source,
     resume::Resume,
     sequence,
-    signatures::Checked,
+    signatures::{Checked, SignatureJob},
     state::{State, Walk},
+    threads::{self, Sink},
 };
 use crate::{
     directory::{ChunkFile, Listing},
     format::TxId,
 };
-
-/// Pieces of work in flight per thread.
-const PIECES_PER_THREAD: u64 = 3;
 
 pub(crate) struct Run<'a> {
     verifier: &'a Verifier,
@@ -35,44 +30,6 @@ pub(crate) struct Run<'a> {
     read: u64,
     resumed_at: Option<TxId>,
     expected: Option<TxId>,
-}
-
-/// Results that come in any order, handed on in the order of their numbers.
-struct Ordered<T> {
-    given: u64,
-    taken: u64,
-    early: BTreeMap<u64, T>,
-}
-
-impl<T> Ordered<T> {
-    fn new() -> Self {
-        Self { given: 0, taken: 0, early: BTreeMap::new() }
-    }
-
-    fn number(&mut self) -> u64 {
-        let number = self.given;
-        self.given = self.given.saturating_add(1);
-        number
-    }
-
-    fn in_flight(&self) -> u64 {
-        self.given.saturating_sub(self.taken)
-    }
-
-    fn put(&mut self, number: u64, result: T) {
-        self.early.insert(number, result);
-    }
-
-    fn take(&mut self) -> Option<T> {
-        let result = self.early.remove(&self.taken)?;
-        self.taken = self.taken.saturating_add(1);
-        Some(result)
-    }
-
-    fn give_up(&mut self) {
-        self.taken = self.given;
-        self.early.clear();
-    }
 }
 
 impl<'a> Run<'a> {
@@ -112,71 +69,19 @@ impl<'a> Run<'a> {
     }
 
     /// Reads to the end or to the first problem.
-    pub(crate) fn go(&mut self, folder: &dyn Dir, jobs: &mpsc::Sender<Job>, results: &mpsc::Receiver<Done>) {
-        let window = (self.verifier.threads as u64).saturating_mul(PIECES_PER_THREAD);
+    pub(crate) fn go(&mut self, folder: &dyn Dir) {
+        let verifier = self.verifier;
         let mut source = Source::new(folder, self.chunks.clone());
         let from = self.walk.state.tree.size();
-        let (mut digests, mut checks) = (Ordered::new(), Ordered::new());
-        let mut at_end = false;
-        let mut broken: Option<Problem> = None;
         if from > 1
             && let Err(problem) = source.skip_to(from, None)
         {
-            (at_end, broken) = (true, Some(problem));
+            self.problems.push(problem);
+            return;
         }
-        loop {
-            while !at_end && digests.in_flight() < window && checks.in_flight() < window {
-                match source.next() {
-                    Ok(Some(batch)) => _ = jobs.send(Job::Digest(digests.number(), batch)),
-                    Ok(None) => at_end = true,
-                    Err(problem) => (at_end, broken) = (true, Some(problem)),
-                }
-            }
-            if digests.in_flight() == 0 && checks.in_flight() == 0 {
-                break;
-            }
-            match results.recv() {
-                Ok(Done::Digested(number, digested)) => digests.put(number, digested),
-                Ok(Done::Checked(number, checked)) => checks.put(number, checked),
-                Err(_) => break,
-            }
-            while let Some(digested) = digests.take() {
-                if let Err(problem) = self.walk_on(&digested, &mut checks, jobs) {
-                    // Nothing behind it can be judged.
-                    (at_end, broken) = (true, Some(problem));
-                    digests.give_up();
-                }
-            }
-            while let Some(checked) = checks.take() {
-                self.checked(checked);
-            }
-        }
-        self.read = source.opened;
-        self.problems.extend(broken);
-    }
-
-    fn walk_on(
-        &mut self,
-        digested: &Digested,
-        checks: &mut Ordered<Checked>,
-        jobs: &mpsc::Sender<Job>,
-    ) -> Result<(), Problem> {
-        let mut signatures = Vec::new();
-        let outcome = self.walk.take(digested, &mut signatures);
-        if !signatures.is_empty() {
-            _ = jobs.send(Job::Check(checks.number(), signatures));
-        }
-        outcome
-    }
-
-    fn checked(&mut self, checked: Checked) {
-        self.raw = self.raw.saturating_add(checked.raw);
-        self.cose = self.cose.saturating_add(checked.cose);
-        if !self.signature_failed {
-            self.verified_until = checked.until.or(self.verified_until);
-        }
-        self.signature_failed |= checked.problem.is_some();
-        self.problems.extend(checked.problem);
+        let (read, problem) = threads::run(source, self, &verifier.secrets, verifier.threads);
+        self.read = read;
+        self.problems.extend(problem);
     }
 
     pub(crate) fn finish(mut self) -> (Report, Survey, Option<Checkpoint>) {
@@ -241,5 +146,23 @@ impl<'a> Run<'a> {
             let reason = "the ledger does not belong to the service whose certificate was given";
             problem(Check::Service, reason.into());
         }
+    }
+}
+
+impl Sink for Run<'_> {
+    fn digested(&mut self, digested: &Digested) -> (Vec<SignatureJob>, Result<(), Problem>) {
+        let mut signatures = Vec::new();
+        let outcome = self.walk.take(digested, &mut signatures);
+        (signatures, outcome)
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        self.raw = self.raw.saturating_add(checked.raw);
+        self.cose = self.cose.saturating_add(checked.cose);
+        if !self.signature_failed {
+            self.verified_until = checked.until.or(self.verified_until);
+        }
+        self.signature_failed |= checked.problem.is_some();
+        self.problems.extend(checked.problem);
     }
 }

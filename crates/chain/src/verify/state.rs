@@ -16,7 +16,7 @@ use crate::{
         NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, RawSignature, SERVICE_INFO, SIGNATURES,
         ServiceInfo, ServiceStatus, TREE,
     },
-    merkle::{Peaks, Tree},
+    merkle::{Peaks, Subtree, Tree},
 };
 
 /// Leaves remembered since the last signature, to name a changed entry: 8 MiB at most.
@@ -69,7 +69,11 @@ pub(crate) struct Walk {
     pub(crate) before_signature: Option<(TxId, State)>,
     /// What was known in the beginning.
     begin: State,
+    /// Number of the next entry. The tree grows in larger steps.
+    next: u64,
+    /// The leaves since the last signature, and the tree before them.
     remembered: Vec<Digest>,
+    before_remembered: Peaks,
     last_is_signature: bool,
 }
 
@@ -98,6 +102,8 @@ impl Walk {
     pub(crate) fn new(state: State) -> Self {
         Self {
             begin: state.clone(),
+            next: state.tree.size(),
+            before_remembered: state.tree.clone(),
             state,
             entries: 0,
             bytes: 0,
@@ -135,6 +141,9 @@ impl Walk {
     /// Takes the next batch; signatures to check are pushed to `jobs`.
     pub(crate) fn take(&mut self, digested: &Digested, jobs: &mut Vec<SignatureJob>) -> Result<(), Problem> {
         let batch = &digested.batch;
+        // A checkpoint in the middle of a batch: what it covers is not looked at again, and its subtrees are of no use.
+        let resumes = batch.first_seqno < self.next;
+        let mut subtrees = digested.subtrees.iter();
         for (index, entry) in digested.entries.iter().enumerate() {
             let bytes = batch.entry(index);
             let first = batch.begins_chunk && index == 0;
@@ -147,9 +156,11 @@ impl Walk {
                 offset: Some(batch.entry_offset(index)),
                 reason,
             };
-            // A checkpoint in the middle of a chunk: what it covers is not looked at again.
-            if entry.txid.seqno < self.state.tree.size() {
+            if resumes && entry.txid.seqno < self.next {
                 continue;
+            }
+            if entry.watched && !resumes {
+                self.grow(entry.txid.seqno, &mut subtrees);
             }
             let jobs_before = jobs.len();
             self.entry(entry, bytes, jobs).map_err(problem)?;
@@ -157,8 +168,23 @@ impl Walk {
             for job in jobs.iter_mut().skip(jobs_before) {
                 job.locate(&batch.chunk, batch.entry_offset(index));
             }
+            if resumes {
+                self.state.tree.append(entry.leaf);
+            }
+        }
+        if !resumes {
+            self.grow(self.next, &mut subtrees);
         }
         digested.problem.clone().map_or(Ok(()), Err)
+    }
+
+    /// Adds subtrees to the tree until it holds all leaves below `size`.
+    fn grow(&mut self, size: u64, subtrees: &mut std::slice::Iter<'_, Subtree>) {
+        while self.state.tree.size() < size
+            && let Some(subtree) = subtrees.next()
+        {
+            self.state.tree.append_subtree(*subtree);
+        }
     }
 
     fn edges(&self, entry: &DigestedEntry, first: bool, last: bool, closed: bool) -> Check1<()> {
@@ -180,12 +206,8 @@ impl Walk {
 
     fn entry(&mut self, entry: &DigestedEntry, bytes: &[u8], jobs: &mut Vec<SignatureJob>) -> Check1<()> {
         let txid = entry.txid;
-        if txid.seqno != self.state.tree.size() {
-            let reason = format!(
-                "the entry is number {}, number {} should follow",
-                txid.seqno,
-                self.state.tree.size()
-            );
+        if txid.seqno != self.next {
+            let reason = format!("the entry is number {}, number {} should follow", txid.seqno, self.next);
             return Err((Check::Position, reason));
         }
         if let Some(last) = self.state.last.filter(|last| last.view > txid.view) {
@@ -197,6 +219,7 @@ impl Walk {
             self.before_signature = Some((txid, self.state.clone()));
             self.state.signed_root = Some(root);
             self.remembered.clear();
+            self.before_remembered.clone_from(&self.state.tree);
             self.tail = None;
         } else {
             let tail = self.tail.get_or_insert(Tail { from: txid, to: txid, entries: 0 });
@@ -206,7 +229,7 @@ impl Walk {
         if self.remembered.len() < MAX_REMEMBERED_LEAVES {
             self.remembered.push(entry.leaf);
         }
-        self.state.tree.append(entry.leaf);
+        self.next = self.next.saturating_add(1);
         self.state.last = Some(txid);
         self.entries = self.entries.saturating_add(1);
         self.bytes = self.bytes.saturating_add(bytes.len() as u64);
@@ -440,6 +463,11 @@ impl Walk {
         let Some(map) = map else { return Ok(()) };
         let value = map.get(&SINGLE_KEY).flatten();
         let value = value.ok_or((Check::SignatureEntry, "the recorded tree has no value".to_owned()))?;
+        // The usual case: it begins at the last signature, as here.
+        let remembered = self.before_remembered.size().saturating_add(self.remembered.len() as u64);
+        if remembered == self.next && Tree::is_encoding(value, &self.before_remembered, &self.remembered) {
+            return Ok(());
+        }
         let tree = Tree::decode(value).map_err(|error| (Check::Tree, error.to_string()))?;
         if tree.size() == self.state.tree.size() && tree.root() == *root {
             return Ok(());

@@ -3,7 +3,7 @@ use std::{io, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
 use crate::{
-    crypto::{CertificateError, CoseError, KeyError, SealError},
+    crypto::{CertificateError, CoseError, KeyError, ProtectionError, SealError},
     format::{FormatError, TxId},
     snapshot::SnapshotError,
     store::StoreError,
@@ -70,6 +70,23 @@ pub enum LedgerError {
         file: String,
         /// What is wrong.
         reason: String,
+    },
+    /// A file of keys is protected by a passphrase that was not given.
+    #[error(
+        "keys/{file} is protected by a passphrase: name the file that holds it (--passphrase-file), or set LEDGER_CHAIN_PASSPHRASE"
+    )]
+    Protected {
+        /// Its name.
+        file: String,
+    },
+    /// A file of keys is protected, and cannot be opened or written.
+    #[error("keys/{file} cannot be used: {error}")]
+    Protection {
+        /// Its name.
+        file: String,
+        /// Why not.
+        #[source]
+        error: ProtectionError,
     },
     /// The last signature of the ledger does not hold.
     #[error("the signature at {txid} does not hold; run `ledger chain verify`")]

@@ -6,18 +6,20 @@ use std::{
 
 use ledger_fs::{Dir, File, Open, RealDir};
 
-use super::LedgerError;
+use super::{LedgerError, keys::KeyFolder};
+use crate::{crypto::Passphrase, verify::Secrets};
 
 /// The folder of a ledger.
 #[derive(Debug, Clone)]
 pub struct Home {
     dir: Arc<dyn Dir>,
+    passphrase: Option<Arc<Passphrase>>,
 }
 
 /// Folder of the chunk files.
 pub(crate) const LEDGER: &str = "ledger";
 /// Folder of the keys.
-pub(crate) const KEYS: &str = "keys";
+const KEYS: &str = "keys";
 /// Folder of the snapshots.
 pub(crate) const SNAPSHOTS: &str = "snapshots";
 /// Folder of the index.
@@ -47,7 +49,28 @@ impl Home {
     /// Uses any folder.
     #[must_use]
     pub fn new(dir: Arc<dyn Dir>) -> Self {
-        Self { dir }
+        Self { dir, passphrase: None }
+    }
+
+    /// The passphrase that protects the files of keys: those that are protected open with it, and those that are written will be
+    /// protected by it.
+    #[must_use]
+    pub fn with_passphrase(mut self, passphrase: Passphrase) -> Self {
+        self.passphrase = Some(Arc::new(passphrase));
+        self
+    }
+
+    /// The ledger secrets.
+    ///
+    /// # Errors
+    /// [`LedgerError::Protected`] and [`LedgerError::Protection`] if a passphrase protects them, [`LedgerError::KeyFile`], and
+    /// those of the file system, among them that there are none.
+    pub fn secrets(&self) -> Result<Secrets, LedgerError> {
+        self.keys().load_secrets()
+    }
+
+    pub(crate) fn keys(&self) -> KeyFolder {
+        KeyFolder { dir: self.folder(KEYS), passphrase: self.passphrase.clone() }
     }
 
     /// The folder itself.

@@ -1,4 +1,4 @@
-use std::{fmt::Write as _, path::Path};
+use std::{fmt::Write as _, path::Path, sync::Arc};
 
 use ledger_fs::{Dir, Open, Replacement, append_all, read_all, replace, temporary_name};
 use zeroize::Zeroizing;
@@ -6,7 +6,8 @@ use zeroize::Zeroizing;
 use super::LedgerError;
 use crate::{
     crypto::{
-        Certificate, Curve, LedgerSecret, PrivateKey, PublicKey, node_certificate, service_certificate,
+        Certificate, Curve, KeyError, LedgerSecret, Passphrase, PrivateKey, ProtectionError, PublicKey,
+        node_certificate, pem, service_certificate,
     },
     format::WriteSet,
     governance::{NODE_CERTIFICATES, NODES_INFO, NodeInfo, NodeStatus, json},
@@ -20,6 +21,8 @@ const NODE_CERT: &str = "node_cert.pem";
 /// The certificate of a node key that is being stored, so that a crash between key and certificate does not part them.
 const NEXT_NODE_CERT: &str = "node_cert.pem.next";
 const SECRETS: &str = "ledger_secrets";
+/// What stands around them in PEM form when a passphrase protects them: the same bytes as around a private key.
+const PROTECTED_SECRETS: &str = "ENCRYPTED LEDGER SECRETS";
 pub(super) const VIEW: &str = "view";
 
 /// Larger than any key file.
@@ -72,19 +75,20 @@ impl Identity {
     }
 
     /// Writes the key files. Existing ones are replaced, each in one step.
-    pub(super) fn store(&self, keys: &dyn Dir) -> Result<(), LedgerError> {
+    pub(super) fn store(&self, folder: &KeyFolder) -> Result<(), LedgerError> {
+        let (keys, passphrase) = (&*folder.dir, folder.passphrase());
         replace(keys, Path::new(NEXT_NODE_CERT), self.node_cert.as_bytes())?;
-        write_secret(keys, SERVICE_KEY, self.service.to_pem().as_bytes())?;
-        write_secret(keys, NODE_KEY, self.node.to_pem().as_bytes())?;
+        write_secret(keys, SERVICE_KEY, self.service.to_pem(passphrase)?.as_bytes())?;
+        write_secret(keys, NODE_KEY, self.node.to_pem(passphrase)?.as_bytes())?;
         replace(keys, Path::new(SERVICE_CERT), self.service_cert.as_bytes())?;
         replace(keys, Path::new(NODE_CERT), self.node_cert.as_bytes())?;
         Ok(keys.remove(Path::new(NEXT_NODE_CERT))?)
     }
 
     /// Reads the key files.
-    pub(super) fn load(keys: &dyn Dir) -> Result<Self, LedgerError> {
-        let service = PrivateKey::from_pem(&read_text(keys, SERVICE_KEY)?)?;
-        let node = PrivateKey::from_pem(&read_text(keys, NODE_KEY)?)?;
+    pub(super) fn load(folder: &KeyFolder) -> Result<Self, LedgerError> {
+        let keys = &*folder.dir;
+        let (service, node) = (folder.private_key(SERVICE_KEY)?, folder.private_key(NODE_KEY)?);
         let service_cert = read_text(keys, SERVICE_CERT)?.to_string();
         let node_cert = node_cert(keys, node.public())?;
         if Certificate::from_pem(service_cert.as_bytes())?.key() != service.public() {
@@ -117,23 +121,72 @@ fn node_cert(keys: &dyn Dir, node: &PublicKey) -> Result<String, LedgerError> {
     }
 }
 
-/// Writes the ledger secrets.
-pub(super) fn store_secrets(keys: &dyn Dir, secrets: &Secrets) -> Result<(), LedgerError> {
-    let mut text = Zeroizing::new(String::new());
-    for (seqno, secret) in secrets.iter() {
-        let hex = Zeroizing::new(hex::encode(secret.bytes()));
-        // Writing to a string cannot fail.
-        _ = writeln!(text, "{seqno} {}", *hex);
-    }
-    write_secret(keys, SECRETS, text.as_bytes())
+/// The folder of the keys, and the passphrase that protects the files in it.
+#[derive(Debug)]
+pub(crate) struct KeyFolder {
+    pub(super) dir: Arc<dyn Dir>,
+    pub(super) passphrase: Option<Arc<Passphrase>>,
 }
 
-/// Reads the ledger secrets of a folder of keys.
+impl KeyFolder {
+    fn passphrase(&self) -> Option<&Passphrase> {
+        self.passphrase.as_deref()
+    }
+
+    fn private_key(&self, file: &str) -> Result<PrivateKey, LedgerError> {
+        let text = read_text(&*self.dir, file)?;
+        PrivateKey::from_pem(&text, self.passphrase()).map_err(|error| match error {
+            KeyError::Protected => LedgerError::Protected { file: file.to_owned() },
+            KeyError::Protection(error) => LedgerError::Protection { file: file.to_owned(), error },
+            error => LedgerError::Key(error),
+        })
+    }
+
+    /// Writes the ledger secrets.
+    pub(super) fn store_secrets(&self, secrets: &Secrets) -> Result<(), LedgerError> {
+        // Enough for every line, so that no copy stays behind where the text grew.
+        let mut text = Zeroizing::new(String::with_capacity(secrets.iter().count().saturating_mul(96)));
+        for (seqno, secret) in secrets.iter() {
+            let hex = Zeroizing::new(hex::encode(secret.bytes()));
+            // Writing to a string cannot fail.
+            _ = writeln!(text, "{seqno} {}", *hex);
+        }
+        if let Some(passphrase) = self.passphrase() {
+            let protected = passphrase.protect(text.as_bytes());
+            let protected =
+                protected.map_err(|error| LedgerError::Protection { file: SECRETS.to_owned(), error })?;
+            text = pem::encode(PROTECTED_SECRETS, &protected);
+        }
+        write_secret(&*self.dir, SECRETS, text.as_bytes())
+    }
+
+    /// Reads the ledger secrets.
+    pub(crate) fn load_secrets(&self) -> Result<Secrets, LedgerError> {
+        open_secrets(&*self.dir, self.passphrase())
+    }
+}
+
+/// Reads the ledger secrets of a folder of keys that is not protected by a passphrase; see [`Home::secrets`](super::Home::secrets).
 ///
 /// # Errors
-/// [`LedgerError::KeyFile`], and those of the file system.
+/// [`LedgerError::KeyFile`], [`LedgerError::Protected`], and those of the file system.
 pub fn load_secrets(keys: &dyn Dir) -> Result<Secrets, LedgerError> {
+    open_secrets(keys, None)
+}
+
+fn open_secrets(keys: &dyn Dir, passphrase: Option<&Passphrase>) -> Result<Secrets, LedgerError> {
     let text = read_text(keys, SECRETS)?;
+    let Some(protected) = pem::decode(PROTECTED_SECRETS, &text) else { return parse_secrets(&text) };
+    let file = || SECRETS.to_owned();
+    let passphrase = passphrase.ok_or_else(|| LedgerError::Protected { file: file() })?;
+    let wrong = |error| LedgerError::Protection { file: file(), error };
+    let clear = passphrase.open(&protected).map_err(wrong)?;
+    // The padding can look right by chance.
+    let parsed = std::str::from_utf8(&clear).ok().and_then(|text| parse_secrets(text).ok());
+    parsed.ok_or_else(|| wrong(ProtectionError::Passphrase))
+}
+
+fn parse_secrets(text: &str) -> Result<Secrets, LedgerError> {
     let mut secrets = Secrets::none();
     for (number, line) in text.lines().enumerate() {
         let secret = line.split_once(' ').and_then(|(seqno, hex)| {

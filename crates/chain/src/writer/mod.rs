@@ -18,9 +18,9 @@
 //! |---|---|
 //! | `ledger/` | chunk files and nothing else |
 //! | `snapshots/` | snapshots: see [`snapshot`](crate::snapshot) |
-//! | `keys/service_key.pem`, `node_key.pem` | private keys (PKCS#8), readable by the owner only |
+//! | `keys/service_key.pem`, `node_key.pem` | private keys (PKCS#8), readable by the owner only; with a passphrase protected by it |
 //! | `keys/service_cert.pem`, `node_cert.pem` | certificates |
-//! | `keys/ledger_secrets` | one line per secret: `<first seqno> <hex>`, readable by the owner only |
+//! | `keys/ledger_secrets` | one line per secret: `<first seqno> <hex>`, readable by the owner only; with a passphrase protected by it |
 //! | `keys/view` | the last view that was used |
 //! | `index/` | can be thrown away |
 //! | `synced` | up to where the chunk files are known to be synced, so that damage is not taken for a torn write; not part of a backup |
@@ -50,7 +50,7 @@ mod settings;
 pub use engine::{Engine, Recovery};
 pub use error::LedgerError;
 pub use home::Home;
-pub(crate) use home::{INDEX, KEYS};
+pub(crate) use home::INDEX;
 pub use keys::{Identity, load_secrets};
 pub use ledger::{Appended, Durability, Ledger, Pending};
 pub use prepared::Prepared;

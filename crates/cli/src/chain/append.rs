@@ -79,7 +79,7 @@ pub(crate) struct AppendArgs {
 }
 
 pub(super) fn run(args: &AppendArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let ledger = Ledger::open(&args.ledger.dir, args.writer.settings()).map_err(failed)?;
+    let ledger = Ledger::open_in(&args.ledger.home()?, args.writer.settings()).map_err(failed)?;
     let recovered = ledger.recovered();
     if let Some(aside) = &recovered.set_aside {
         console.note(format_args!(

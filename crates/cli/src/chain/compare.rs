@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use clap::Args;
 use ledger_chain::verify::{Difference, compare};
 
-use super::{Place, PlaceArg, failed};
+use super::{Place, failed};
 use crate::console::Console;
 use crate::errors::Failure;
 
 /// Arguments of the command.
 #[derive(Args, Debug)]
 pub(crate) struct CompareArgs {
-    #[command(flatten)]
-    left: PlaceArg,
+    /// Home of a ledger, or any folder of chunk files
+    #[arg(value_name = "DIR")]
+    left: PathBuf,
     /// The other one
     #[arg(value_name = "OTHER")]
     right: PathBuf,
@@ -23,7 +24,7 @@ pub(crate) struct CompareArgs {
 }
 
 pub(super) fn run(args: &CompareArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let (left, right) = (Place::open(&args.left.dir)?, Place::open(&args.right)?);
+    let (left, right) = (Place::open(&args.left)?, Place::open(&args.right)?);
     let comparison = compare(&*left.ledger, &*right.ledger).map_err(failed)?;
     if args.json {
         writeln!(console.out, "{}", serde_json::to_string(&comparison).map_err(failed)?)?;
@@ -37,7 +38,7 @@ pub(super) fn run(args: &CompareArgs, console: &mut Console<'_>) -> Result<(), F
             None => writeln!(console.out, "no entry is the same")?,
         }
     }
-    let (left, right) = (args.left.dir.display(), args.right.display());
+    let (left, right) = (args.left.display(), args.right.display());
     let text = match &comparison.difference {
         None => return Ok(()),
         Some(Difference::LeftEnds) => format!("{left} ends there, {right} goes on"),

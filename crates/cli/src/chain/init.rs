@@ -17,7 +17,7 @@ pub(crate) struct InitArgs {
 }
 
 pub(super) fn run(args: &InitArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let ledger = Ledger::init(&args.ledger.dir, args.writer.settings()).map_err(failed)?;
+    let ledger = Ledger::init_in(&args.ledger.new_home()?, args.writer.settings()).map_err(failed)?;
     let last = ledger.with_engine(|engine| engine.last());
     ledger.close().map_err(failed)?;
     let dir = args.ledger.dir.display();

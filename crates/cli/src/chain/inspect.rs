@@ -4,15 +4,14 @@ use std::io::{IsTerminal, stdout};
 
 use clap::Args;
 use ledger_chain::directory::list;
-use ledger_chain::format::{ChunkName, ChunkState, Entry, Maps, PublicDomain};
-use ledger_chain::jsonl::{EntryLine, WriteLine};
-use ledger_chain::store::{Reader, StoreError};
-use ledger_chain::verify::Secrets;
-use ledger_chain::{EntryKind, TxId, WriteSet, print};
+use ledger_chain::format::{ChunkName, ChunkState, Entry};
+use ledger_chain::store::Reader;
+use ledger_chain::{EntryKind, TxId};
 use ledger_fs::Dir;
 use serde::Serialize;
 
-use super::{Place, PlaceArg, failed};
+use super::show::{Show, ShowArgs};
+use super::{PlaceArg, Stop, failed};
 use crate::console::Console;
 use crate::errors::Failure;
 
@@ -27,9 +26,8 @@ pub(crate) struct ReadArgs {
     /// Print so many entries at most
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
-    /// Print a JSON object per entry; private maps too, if the ledger's secrets are there
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    show: ShowArgs,
 }
 
 /// Arguments of `ls`.
@@ -37,6 +35,9 @@ pub(crate) struct ReadArgs {
 pub(crate) struct LsArgs {
     #[command(flatten)]
     place: PlaceArg,
+    /// Print a JSON object per chunk
+    #[arg(long)]
+    json: bool,
 }
 
 /// Arguments of `stat`.
@@ -49,77 +50,54 @@ pub(crate) struct StatArgs {
     json: bool,
 }
 
-fn visit(
+/// Calls `each` with the entries from `from` on until it answers `false`.
+pub(super) fn visit(
     reader: &Reader,
     from: u64,
     mut each: impl FnMut(&Entry<'_>) -> Result<bool, Failure>,
 ) -> Result<(), Failure> {
-    // The failure of the visitor travels beside the error of the reader.
-    struct Stop(Option<Failure>);
-    impl From<StoreError> for Stop {
-        fn from(error: StoreError) -> Self {
-            Self(Some(failed(error)))
-        }
-    }
     let outcome = reader.scan(from, |_, bytes| {
-        let (entry, _) = Entry::parse(bytes).map_err(|error| Stop(Some(failed(error))))?;
-        each(&entry).map_err(|failure| Stop(Some(failure)))
+        let (entry, _) = Entry::parse(bytes).map_err(failed)?;
+        Ok::<_, Stop>(each(&entry)?)
     });
-    match outcome {
-        Err(Stop(Some(failure))) => Err(failure),
-        _ => Ok(()),
-    }
+    outcome.map_err(|Stop(failure)| failure)
 }
 
 pub(super) fn read(args: &ReadArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let place = Place::open(&args.place.dir)?;
-    let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets()?);
+    let place = args.place.open()?;
+    let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
+    let mut show = Show::new(&args.show, &place, console)?;
     let mut left = args.limit;
     if left == 0 {
         return Ok(());
     }
     visit(&reader, args.from, |entry| {
-        if args.json {
-            print_json(entry, &secrets, console)?;
-        } else {
-            console.out.write_all(print::entry(entry).map_err(failed)?.as_bytes())?;
-        }
+        show.print(entry, console)?;
         left = left.saturating_sub(1);
         Ok(left > 0)
     })
 }
 
-fn print_json(entry: &Entry<'_>, secrets: &Secrets, console: &mut Console<'_>) -> Result<(), Failure> {
-    let domain = PublicDomain::parse(entry.public).map_err(failed)?;
-    let mut writes = WriteSet::new();
-    writes.extend(domain.maps()).map_err(failed)?;
-    if let Some(secret) = secrets.at(entry.txid().seqno).filter(|_| !entry.private.is_empty()) {
-        let clear = secret.open(entry.iv, entry.public, entry.tag, entry.private).map_err(failed)?;
-        writes.extend(Maps::of_private(&clear)).map_err(failed)?;
-    }
-    let line = EntryLine {
-        txid: entry.txid(),
-        kind: EntryKind::of(entry).map_err(failed)?,
-        bytes: entry.bytes.len(),
-        private_bytes: entry.private.len(),
-        write_set_digest: hex(&entry.write_set_digest()),
-        claims_digest: domain.claims_digest.filter(|digest| **digest != [0; 32]).map(|digest| hex(digest)),
-        writes: WriteLine::all(&writes),
-    };
-    Ok(writeln!(console.out, "{}", serde_json::to_string(&line).map_err(failed)?)?)
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+#[derive(Serialize)]
+struct ChunkLine<'a> {
+    chunk: &'a str,
+    state: &'a str,
+    bytes: u64,
 }
 
 pub(super) fn ls(args: &LsArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let place = Place::open(&args.place.dir)?;
+    let place = args.place.open()?;
     let listing = list(&*place.ledger).map_err(failed)?;
     for chunk in listing.chunks.iter().chain(&listing.recovery) {
         let name = chunk.file_name();
-        let length = place.ledger.metadata(name.as_ref()).map_err(failed)?.len;
-        writeln!(console.out, "{}\t{length}\t{name}", state(&chunk.name))?;
+        let bytes = place.ledger.metadata(name.as_ref()).map_err(failed)?.len;
+        let state = state(&chunk.name);
+        if args.json {
+            let line = ChunkLine { chunk: &name, state, bytes };
+            writeln!(console.out, "{}", serde_json::to_string(&line).map_err(failed)?)?;
+        } else {
+            writeln!(console.out, "{state}\t{bytes}\t{name}")?;
+        }
     }
     for (names, what) in [(&listing.ignored, "set aside"), (&listing.strays, "not a chunk")] {
         names.iter().for_each(|name| console.note(format_args!("{what}: {name}")));
@@ -151,7 +129,7 @@ struct Stat {
 const MAX_CELLS: u64 = 2_000;
 
 pub(super) fn stat(args: &StatArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let place = Place::open(&args.place.dir)?;
+    let place = args.place.open()?;
     let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
     let per_cell = reader.last().div_ceil(MAX_CELLS).max(1);
     let mut stat = Stat {

@@ -1,12 +1,9 @@
 //! `ledger chain get|history|range`.
 
-use std::path::Path;
-
 use clap::Args;
 use ledger_chain::TxId;
 use ledger_chain::jsonl::Bytes;
 use ledger_chain::maps::{Maps, Version};
-use ledger_chain::writer::Home;
 use serde::Serialize;
 
 use super::{LedgerArg, failed};
@@ -78,11 +75,11 @@ struct Line<'a> {
     value: Option<Bytes<'a>>,
 }
 
-fn open(dir: &Path) -> Result<Maps, Failure> {
-    if !dir.join("ledger").is_dir() {
-        return Err(Failure::Arguments(format!("{} is no home of a ledger", dir.display())));
+fn open(ledger: &LedgerArg) -> Result<Maps, Failure> {
+    if !ledger.dir.join("ledger").is_dir() {
+        return Err(Failure::Arguments(format!("{} is no home of a ledger", ledger.dir.display())));
     }
-    Maps::open(&Home::open(dir).map_err(failed)?).map_err(failed)
+    Maps::open(&ledger.home()?).map_err(failed)
 }
 
 fn print(
@@ -97,7 +94,7 @@ fn print(
 }
 
 pub(super) fn get(args: &GetArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let maps = open(&args.ledger.dir)?;
+    let maps = open(&args.ledger)?;
     let version = maps.get_at(&args.key.map, args.key.key.as_bytes(), args.at).map_err(failed)?;
     match version {
         Some(Version { txid, value }) if args.json => print(console, txid, None, value.as_deref()),
@@ -113,12 +110,12 @@ pub(super) fn get(args: &GetArgs, console: &mut Console<'_>) -> Result<(), Failu
 }
 
 pub(super) fn history(args: &HistoryArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let versions = open(&args.ledger.dir)?.history(&args.key.map, args.key.key.as_bytes()).map_err(failed)?;
+    let versions = open(&args.ledger)?.history(&args.key.map, args.key.key.as_bytes()).map_err(failed)?;
     versions.iter().try_for_each(|version| print(console, version.txid, None, version.value.as_deref()))
 }
 
 pub(super) fn range(args: &RangeArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let maps = open(&args.ledger.dir)?;
+    let maps = open(&args.ledger)?;
     let rows = maps.range(&args.map, args.from.as_bytes(), args.prefix.as_bytes(), args.at, args.limit);
     rows.map_err(failed)?
         .iter()

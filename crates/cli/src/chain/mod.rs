@@ -2,25 +2,28 @@
 
 mod append;
 mod compare;
+mod export;
+mod follow;
 mod init;
 mod inspect;
 mod map;
+mod place;
 mod receipt;
 mod recover;
+mod show;
 mod snapshot;
+mod split;
 mod verify;
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use clap::{Args, Subcommand};
-use ledger_chain::verify::Secrets;
-use ledger_chain::writer::{Home, load_secrets};
-use ledger_fs::{Dir, RealDir};
+use ledger_chain::store::StoreError;
 
 use crate::console::Console;
 use crate::errors::Failure;
+use place::{LedgerArg, Place, PlaceArg};
 
 /// Arguments of the group.
 #[derive(Args, Debug)]
@@ -72,6 +75,17 @@ pub(crate) enum ChainCommand {
     RotateSecret(recover::RotateArgs),
     /// Find the first difference between two ledgers
     Compare(compare::CompareArgs),
+    /// Cut a chunk file in two behind a signature; the chunk itself stays as it is
+    Split(split::SplitArgs),
+    /// Print what entries write as JSON Lines that `append` takes back
+    ///
+    /// Entries and maps of the ledger itself (keys, nodes, signatures) are left out: every ledger has its own.
+    Export(export::ExportArgs),
+    /// Print entries as they are committed, in order, until Ctrl+C
+    ///
+    /// An entry is committed when a signature covers it. None is left out and none printed twice, also while the ledger begins new
+    /// chunks, changes its keys, or is closed and opened again; --from goes on where an earlier run ended.
+    Follow(follow::FollowArgs),
 }
 
 /// Runs a command of this group.
@@ -96,37 +110,9 @@ pub(crate) fn dispatch(command: ChainCommand, console: &mut Console<'_>) -> Resu
         ChainCommand::RotateNodeKey(args) => recover::rotate_node_key(&args, console),
         ChainCommand::RotateSecret(args) => recover::rotate_secret(&args, console),
         ChainCommand::Compare(args) => compare::run(&args, console),
-    }
-}
-
-/// A home, or a bare folder of chunk files.
-struct Place {
-    ledger: Arc<dyn Dir>,
-    home: Option<Home>,
-}
-
-impl Place {
-    /// A folder with a folder `ledger` inside is a home.
-    fn open(path: &Path) -> Result<Self, Failure> {
-        if !path.is_dir() {
-            return Err(Failure::Arguments(format!("{} is not a folder", path.display())));
-        }
-        if path.join("ledger").is_dir() {
-            let home = Home::open(path).map_err(failed)?;
-            return Ok(Self { ledger: home.ledger(), home: Some(home) });
-        }
-        Ok(Self { ledger: Arc::new(RealDir::open(path).map_err(failed)?), home: None })
-    }
-
-    /// The ledger secrets, if this is a home that has them.
-    fn secrets(&self) -> Result<Secrets, Failure> {
-        match &self.home {
-            Some(home) if home.path().join("keys/ledger_secrets").exists() => {
-                let keys = RealDir::open(home.path().join("keys")).map_err(failed)?;
-                load_secrets(&keys).map_err(failed)
-            }
-            _ => Ok(Secrets::none()),
-        }
+        ChainCommand::Split(args) => split::run(&args, console),
+        ChainCommand::Export(args) => export::run(&args, console),
+        ChainCommand::Follow(args) => follow::run(&args, console),
     }
 }
 
@@ -135,23 +121,22 @@ fn failed(error: impl Error + Send + Sync + 'static) -> Failure {
     Failure::Chain(Box::new(error))
 }
 
+/// What ends a walk through entries: an error of the ledger or of whoever takes them.
+struct Stop(Failure);
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
 /// Reads a whole file.
 fn read_file(path: &Path) -> Result<Vec<u8>, Failure> {
     std::fs::read(path).map_err(|source| Failure::File { action: "read", path: path.to_owned(), source })
-}
-
-/// Which ledger.
-#[derive(Args, Debug)]
-struct LedgerArg {
-    /// Home of the ledger
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
-}
-
-/// Which ledger, or which copy of one.
-#[derive(Args, Debug)]
-struct PlaceArg {
-    /// Home of a ledger, or any folder of chunk files
-    #[arg(value_name = "DIR")]
-    dir: PathBuf,
 }

@@ -11,8 +11,8 @@ use ledger_chain::receipt::{
 };
 use ledger_chain::store::Reader;
 
-use super::inspect::hex;
-use super::{LedgerArg, Place, failed, read_file};
+use super::show::hex;
+use super::{Place, PlaceArg, failed, read_file};
 use crate::console::Console;
 use crate::errors::Failure;
 
@@ -20,7 +20,7 @@ use crate::errors::Failure;
 #[derive(Args, Debug)]
 pub(crate) struct ReceiptArgs {
     #[command(flatten)]
-    ledger: LedgerArg,
+    place: PlaceArg,
     /// Position of the entry
     #[arg(value_name = "VIEW.SEQNO")]
     txid: TxId,
@@ -50,8 +50,8 @@ pub(crate) struct VerifyReceiptArgs {
 }
 
 pub(super) fn make(args: &ReceiptArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let place = Place::open(&args.ledger.dir)?;
-    let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets()?);
+    let place = args.place.open()?;
+    let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets(console)?);
     let endorsements = endorsements(&place)?;
     let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
     let bytes = match args.cose {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use ledger_chain::crypto::Curve;
-use ledger_chain::writer::{Home, Ledger};
+use ledger_chain::writer::Ledger;
 
 use super::append::WriterArgs;
 use super::{LedgerArg, failed};
@@ -35,7 +35,7 @@ pub(super) fn run(args: &RecoverArgs, console: &mut Console<'_>) -> Result<(), F
             dir.display()
         )));
     }
-    let home = Home::open(dir).map_err(failed)?;
+    let home = args.ledger.home()?;
     let (ledger, recovery) = Ledger::recover_in(&home, args.writer.settings()).map_err(failed)?;
     ledger.close().map_err(failed)?;
     writeln!(console.out, "kept everything up to {}", recovery.kept_until)?;
@@ -68,16 +68,16 @@ pub(super) fn run(args: &RecoverArgs, console: &mut Console<'_>) -> Result<(), F
 }
 
 pub(super) fn rotate_node_key(args: &RotateArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let ledger = Ledger::open(&args.ledger.dir, args.writer.settings()).map_err(failed)?;
-    let home = Home::open(&args.ledger.dir).map_err(failed)?;
+    let home = args.ledger.home()?;
+    let ledger = Ledger::open_in(&home, args.writer.settings()).map_err(failed)?;
     let txid = ledger.rotate_node_key(&home, Curve::P384).map_err(failed)?;
     ledger.close().map_err(failed)?;
     Ok(writeln!(console.out, "the node has a new key, recorded and signed at {txid}")?)
 }
 
 pub(super) fn rotate_secret(args: &RotateArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let ledger = Ledger::open(&args.ledger.dir, args.writer.settings()).map_err(failed)?;
-    let home = Home::open(&args.ledger.dir).map_err(failed)?;
+    let home = args.ledger.home()?;
+    let ledger = Ledger::open_in(&home, args.writer.settings()).map_err(failed)?;
     let txid = ledger.rotate_ledger_secret(&home).map_err(failed)?;
     ledger.close().map_err(failed)?;
     writeln!(console.out, "private maps are encrypted with a new secret after {txid}")?;

@@ -19,7 +19,7 @@ pub(crate) struct SnapshotArgs {
 
 pub(super) fn run(args: &SnapshotArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let dir = &args.ledger.dir;
-    let ledger = Ledger::open(dir, args.writer.settings()).map_err(failed)?;
+    let ledger = Ledger::open_in(&args.ledger.home()?, args.writer.settings()).map_err(failed)?;
     let taken = ledger.snapshot();
     let set_aside = ledger.with_engine(|engine| engine.snapshots_set_aside().to_vec());
     // What was appended meanwhile is signed, whatever became of the snapshot.

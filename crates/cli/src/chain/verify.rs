@@ -9,7 +9,7 @@ use ledger_chain::verify::{Checkpoint, Report, Verdict, Verifier};
 
 use ledger_fs::{RealDir, replace};
 
-use super::{Place, PlaceArg, failed, read_file};
+use super::{PlaceArg, failed, read_file};
 use crate::console::Console;
 use crate::errors::Failure;
 
@@ -46,8 +46,8 @@ pub(crate) struct VerifyArgs {
 }
 
 pub(super) fn run(args: &VerifyArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let place = Place::open(&args.place.dir)?;
-    let mut verifier = Verifier::new().secrets(place.secrets()?).committed_only(args.committed);
+    let place = args.place.open()?;
+    let mut verifier = Verifier::new().secrets(place.secrets(console)?).committed_only(args.committed);
     let own = place
         .home
         .as_ref()

@@ -3,12 +3,12 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
-use super::{super::home, Engine, unix_seconds};
+use super::{Engine, unix_seconds};
 use crate::{
     crypto::{Curve, LedgerSecret, PrivateKey},
     format::{SINGLE_KEY, TxId, WriteSet},
     governance::{HISTORICAL_SECRET, NODES_INFO, NodeInfo, NodeStatus, json},
-    writer::{Home, Identity, LedgerError, keys},
+    writer::{Home, Identity, LedgerError},
 };
 
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ impl Engine {
     /// # Errors
     /// [`LedgerError`]; the engine must not be used any more then, but opened again.
     pub fn rotate_node_key(&mut self, home: &Home, curve: Curve) -> Result<TxId, LedgerError> {
-        let service = PrivateKey::from_pem(&self.identity.service.to_pem())?;
+        let service = PrivateKey::from_pem(&self.identity.service.to_pem(None)?, None)?;
         let next =
             Identity::with_new_node(service, self.identity.service_cert.clone(), curve, unix_seconds())?;
         let mut writes = WriteSet::new();
@@ -54,7 +54,7 @@ impl Engine {
         self.flush()?;
         self.pending_sync().run()?;
         // The ledger first: should the keys not get there, the old ones still open it, and rotating again is all it takes.
-        next.store(&*home.folder(home::KEYS))?;
+        next.store(&home.keys())?;
         self.identity = next;
         Ok(signature)
     }
@@ -78,7 +78,7 @@ impl Engine {
         );
         // The file first: an entry that is encrypted with a secret that nobody has would be lost.
         self.secrets.insert(seqno.saturating_add(1), next);
-        keys::store_secrets(&*home.folder(home::KEYS), &self.secrets)?;
+        home.keys().store_secrets(&self.secrets)?;
         self.propose_internal(&writes)
     }
 }

@@ -62,22 +62,22 @@ impl Engine {
     pub fn init(home: &Home, settings: &Settings) -> Result<Self, LedgerError> {
         home.make()?;
         let (mut store, _) = open_store(home, &Secrets::none(), None, true)?;
-        let folder = home.folder(home::KEYS);
+        let folder = home.keys();
         if store.last() > 0 {
             // A crash may have cut off an earlier attempt, whose keys were stored before its entries.
-            let begun = store.last() < FIRST_ENTRIES && folder.metadata(Path::new(keys::VIEW)).is_ok();
+            let begun = store.last() < FIRST_ENTRIES && folder.dir.metadata(Path::new(keys::VIEW)).is_ok();
             if !begun || store.committed() > 0 {
                 return Err(LedgerError::Exists { path: home.path() });
             }
             store.rollback(0)?;
         }
         let identity = Identity::generate(crate::crypto::Curve::P384, unix_seconds())?;
-        identity.store(&*folder)?;
+        identity.store(&folder)?;
         let mut secrets = Secrets::none();
         secrets.insert(1, LedgerSecret::generate()?);
-        keys::store_secrets(&*folder, &secrets)?;
+        folder.store_secrets(&secrets)?;
         // Views of services begin with 2.
-        let view = keys::next_view(&*folder, 1)?;
+        let view = keys::next_view(&*folder.dir, 1)?;
         let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
         let mut engine = Self::assemble(store, Tree::ledger(), identity, secrets, settings, view, snapshots);
         engine.open_service()?;
@@ -143,8 +143,8 @@ impl Engine {
             }
             other => other?,
         };
-        let folder = home.folder(home::KEYS);
-        let secrets = match keys::load_secrets(&*folder) {
+        let folder = home.keys();
+        let secrets = match folder.load_secrets() {
             // Either there is no ledger yet, or its keys are missing, which is said below.
             Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
             other => other?,
@@ -156,10 +156,10 @@ impl Engine {
         }
         let resumed = resume(&store, base.as_ref())?;
         let Some(resumed) = resumed else { return Err(LedgerError::NoLedger { path: home.path() }) };
-        let identity = Identity::load(&*folder)?;
+        let identity = Identity::load(&folder)?;
         check_identity(&identity, &resumed)?;
         check_opened(&store, resumed.signature)?;
-        let view = keys::next_view(&*folder, resumed.last.view)?;
+        let view = keys::next_view(&*folder.dir, resumed.last.view)?;
         let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
         let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
         engine.last = resumed.last;
@@ -248,7 +248,7 @@ impl Engine {
         self.store.append(&self.entry)?;
         self.snapshots.appended(self.entry.len());
         let digest = crate::crypto::sha256(&self.entry);
-        let leaf = crate::crypto::sha256_parts(&[&digest, &commit_evidence_digest, &prepared.claims_digest]);
+        let leaf = crate::crypto::sha256_parts([&digest, &commit_evidence_digest, &prepared.claims_digest]);
         self.tree.append(leaf);
         self.last = txid;
         Ok(txid)

@@ -1,7 +1,6 @@
 //! Disaster recovery: a new service goes on with the ledger of one whose keys are lost.
 
 use super::{
-    super::home,
     Engine,
     identity::{HistoricalSecret, PreviousSecret},
     open_store, resume,
@@ -62,8 +61,8 @@ impl Engine {
         let resumed =
             resume(&store, base.as_ref())?.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
 
-        let folder = home.folder(home::KEYS);
-        let mut secrets = match keys::load_secrets(&*folder) {
+        let folder = home.keys();
+        let mut secrets = match folder.load_secrets() {
             Ok(secrets) => secrets,
             Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
             Err(error) => return Err(error),
@@ -81,10 +80,10 @@ impl Engine {
         secrets.insert(from, next);
         let identity = Identity::generate(Curve::P384, unix_seconds())?;
         // Secrets and keys before entries: should the power fail in between, recovering again is all it takes.
-        keys::store_secrets(&*folder, &secrets)?;
-        identity.store(&*folder)?;
+        folder.store_secrets(&secrets)?;
+        identity.store(&folder)?;
         // Two views on, as services do after a disaster.
-        let view = keys::next_view(&*folder, resumed.last.view.saturating_add(1))?;
+        let view = keys::next_view(&*folder.dir, resumed.last.view.saturating_add(1))?;
         let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
         let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
         engine.last = resumed.last;
