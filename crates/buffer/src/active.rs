@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ledger_fs::{File, Open, append_all};
 
@@ -20,7 +20,8 @@ const ATTEMPTS_BEFORE_SCAN: u32 = 8;
 /// A file that this store has created and locked. It is only ever appended to, by one append at a time.
 #[derive(Debug)]
 pub(crate) struct Active {
-    file: Box<dyn File>,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) name: FileName,
     path: PathBuf,
     /// Bytes of whole records. Changed by appends only, one at a time.
     written: AtomicU64,
@@ -63,7 +64,8 @@ impl Active {
 
     /// `None` if the name is taken, or somebody who fetches was quicker to lock the new file.
     fn try_create(folder: &Folder, index: u32) -> io::Result<Option<Self>> {
-        let path = folder.names.path(FileName::Data(index));
+        let name = FileName::Data(index);
+        let path = folder.names.path(name);
         let file = match folder.dir.open(&path, Open::APPEND.create_new()) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
@@ -73,7 +75,7 @@ impl Active {
             return Ok(None);
         }
         let (written, synced, poisoned) = (AtomicU64::new(0), Mutex::default(), AtomicBool::new(false));
-        Ok(Some(Self { file, path, written, synced, poisoned }))
+        Ok(Some(Self { file: file.into(), name, path, written, synced, poisoned }))
     }
 
     /// Bytes of whole records.

@@ -8,7 +8,7 @@ use ledger_fs::{File, read_exact_at};
 /// Size of the buffer, unless a record is larger.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
 /// Bytes that are read at once: few enough to be looked at while they are in the processor's cache.
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 64 << 10;
 
 /// The bytes of a file from some offset to some end, through a buffer.
 #[derive(Debug)]

@@ -8,7 +8,9 @@ use ledger_fs::{Dir, File, FileId, Kind, Metadata, Open};
 
 use crate::blocks::Blocks;
 use crate::check::{Checked, Checker};
+use crate::config::Validation;
 use crate::damage::{Damage, DamageKind};
+use crate::format::HEADER_BYTES;
 use crate::names::FileName;
 use crate::scan::Folder;
 
@@ -31,9 +33,8 @@ pub(crate) struct Claim {
 impl Claim {
     /// Claims a file; `None` if somebody writes it or has claimed it, or if it is gone.
     pub(crate) fn take(folder: &Folder, checker: Checker, name: FileName) -> io::Result<Option<Self>> {
-        let Folder { dir, names } = folder;
-        let path = names.path(name);
-        let file = match dir.open(&path, Open::READ) {
+        let path = folder.names.path(name);
+        let file = match folder.dir.open(&path, Open::READ) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
@@ -41,10 +42,21 @@ impl Claim {
         if !file.try_lock()? {
             return Ok(None);
         }
+        Self::of_locked(folder, checker, name, file.into())
+    }
+
+    /// Claims a file that this process has locked; `None` if it is gone.
+    pub(crate) fn of_locked(
+        folder: &Folder,
+        checker: Checker,
+        name: FileName,
+        file: Arc<dyn File>,
+    ) -> io::Result<Option<Self>> {
+        let path = folder.names.path(name);
         // Nobody writes any more, so this is its size for good.
         let found = file.metadata()?;
         // The lock may have been had just after its former holder removed the file.
-        let is_in_place = is_named(&**dir, &path, found.id)?;
+        let is_in_place = is_named(&*folder.dir, &path, found.id)?;
         Ok(is_in_place.then(|| Self::new(folder, checker, name, path, file, found)))
     }
 
@@ -53,7 +65,7 @@ impl Claim {
         let path = folder.names.path(name);
         let file = folder.dir.open(&path, Open::READ)?;
         let found = file.metadata()?;
-        Ok(Self::new(folder, checker, name, path, file, found))
+        Ok(Self::new(folder, checker, name, path, file.into(), found))
     }
 
     fn new(
@@ -61,11 +73,11 @@ impl Claim {
         checker: Checker,
         name: FileName,
         path: PathBuf,
-        file: Box<dyn File>,
+        file: Arc<dyn File>,
         found: Metadata,
     ) -> Self {
         let (dir, checked, streamed) = (folder.dir.clone(), OnceLock::new(), Mutex::new(None));
-        Self { dir, file: file.into(), name, path, found, checker, checked, streamed }
+        Self { dir, file, name, path, found, checker, checked, streamed }
     }
 
     /// What the file holds. It is looked at when this is first asked for.
@@ -111,10 +123,28 @@ impl Claim {
         streamed.or(self.checked().damage)
     }
 
-    /// Damage was found while the file was streamed.
-    pub(crate) fn found_damaged(&self, offset: u64, kind: DamageKind) {
-        let damage = self.checker.damage(&self.file, offset, self.found.len, kind);
-        self.streamed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(damage);
+    /// Whether the disk gives out more of the file now than it did when this damage was found.
+    pub(crate) fn has_become_readable(&self, damage: Damage) -> bool {
+        let checker = Checker { validation: Validation::Full, ..self.checker };
+        matches!(damage.kind, DamageKind::Unreadable { .. })
+            && checker.check(&mut self.blocks()).intact_bytes > damage.offset
+    }
+
+    /// How much of the file is to be streamed: all of it, or what is intact, if that is known.
+    pub(crate) fn intact_bytes(&self) -> u64 {
+        self.checked.get().map_or(self.found.len, |checked| checked.intact_bytes)
+    }
+
+    /// The file was streamed to its end, or up to damage; every record was checked on the way.
+    pub(crate) fn was_streamed(&self, records: u64, intact_bytes: u64, damage: Option<DamageKind>) {
+        let damage = damage.map(|kind| self.checker.damage(&self.file, intact_bytes, self.found.len, kind));
+        let headers = records.saturating_mul(HEADER_BYTES as u64);
+        let payload_bytes = intact_bytes.saturating_sub(headers);
+        // What was found before, maybe without looking at the payloads, has been announced and stays.
+        let _ = self.checked.set(Checked { records, payload_bytes, intact_bytes, damage });
+        if let Some(damage) = damage {
+            self.streamed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(damage);
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use ledger_fs::os_error;
 
+use crate::active::Active;
 use crate::claim::Claim;
 use crate::config::Callback;
 use crate::error::FetchError;
@@ -45,9 +46,14 @@ impl LedgerStore {
         count: Option<usize>,
         max_bytes: Option<usize>,
     ) -> Result<Option<Fetched>, FetchError> {
-        self.finish_active();
+        let mut finished = self.take_active();
         let count = count.unwrap_or(MAX_FETCH_FILES).min(MAX_FETCH_FILES);
-        let claims = self.claim_oldest(count, max_bytes.map_or(u64::MAX, |bytes| bytes as u64))?;
+        let max_bytes = max_bytes.map_or(u64::MAX, |bytes| bytes as u64);
+        let claims = self.claim_oldest(count, max_bytes, &mut finished);
+        if let Some(active) = finished {
+            active.finish(&self.folder);
+        }
+        let claims = claims?;
         let spare = Arc::<Spare>::default();
         let (mut data, mut removable) = (Vec::with_capacity(claims.len()), Vec::with_capacity(claims.len()));
         for claim in claims {
@@ -59,13 +65,19 @@ impl LedgerStore {
         Ok((!data.is_empty()).then_some(Fetched { data, removable }))
     }
 
-    fn claim_oldest(&self, count: usize, max_bytes: u64) -> Result<Vec<Claim>, FetchError> {
+    /// `finished` was the active file until now, and is taken if it is among the oldest.
+    fn claim_oldest(
+        &self,
+        count: usize,
+        max_bytes: u64,
+        finished: &mut Option<Arc<Active>>,
+    ) -> Result<Vec<Claim>, FetchError> {
         let (mut claims, mut total_bytes, mut after, mut failure) = (Vec::new(), 0_u64, None, None);
         while claims.len() < count {
             let batch = self.folder.oldest(count.max(MIN_SCAN_FILES), after)?;
             after = batch.last().copied();
             for name in batch.iter().copied() {
-                let claim = match Claim::take(&self.folder, self.settings.checker, name) {
+                let claim = match self.claim(name, finished) {
                     Ok(Some(claim)) => claim,
                     Ok(None) => continue,
                     Err(error) => {
@@ -93,6 +105,15 @@ impl LedgerStore {
             }
         }
         found(claims, failure)
+    }
+
+    /// What was the active file until now is claimed as it is, open and locked.
+    fn claim(&self, name: FileName, finished: &mut Option<Arc<Active>>) -> io::Result<Option<Claim>> {
+        let checker = self.settings.checker;
+        match finished.take_if(|active| active.name == name) {
+            Some(active) => Claim::of_locked(&self.folder, checker, name, active.file.clone()),
+            None => Claim::take(&self.folder, checker, name),
+        }
     }
 
     /// Calls the callbacks, outside every lock.

@@ -20,10 +20,13 @@ const MAX_WHOLE_BYTES: u64 = 512 << 10;
 
 /// Yields a file as one request body: header, payloads with separators between them, footer.
 ///
-/// It owns what it needs and outlives the store. The file is checked when something is first asked of the reader, in one
-/// pass. While it is read, its memory is one buffer of 64 KiB, or of the largest record if that is larger; of the readers
-/// of one fetch, one at a time has a buffer of 512 KiB instead, so that a file up to that size is read once and not
-/// twice.
+/// It owns what it needs and outlives the store. A reader that is asked for its [`content_length`](Self::content_length),
+/// or for anything else about what is in the file, checks the file first, in one pass; one that is only read checks each
+/// record before it yields it. Either way the bytes are the same.
+///
+/// While it is read, its memory is one buffer of 64 KiB, or of the largest record if that is larger; of the readers of one
+/// fetch that were asked first, one at a time has a buffer of 512 KiB instead, so that a file up to that size is read
+/// once and not twice.
 ///
 /// Nobody else can fetch the file while the reader or its [`Removable`](crate::Removable) lives; dropping both gives the
 /// file back.
@@ -39,6 +42,8 @@ pub struct LedgerReader {
     blocks: Blocks,
     /// `blocks` are such a file.
     is_whole: bool,
+    /// Records that were begun.
+    records: u64,
     phase: Phase,
 }
 
@@ -103,7 +108,7 @@ impl LedgerReader {
         spare: Arc<Spare>,
     ) -> Self {
         let (whole, blocks, phase) = (Mutex::default(), claim.blocks(), Phase::Header { done: 0 });
-        Self { claim, header, footer, separator, spare, whole, blocks, is_whole: false, phase }
+        Self { claim, header, footer, separator, spare, whole, blocks, is_whole: false, records: 0, phase }
     }
 
     /// What the file holds.
@@ -205,12 +210,11 @@ impl LedgerReader {
         delivery::id_of(&self.claim)
     }
 
-    /// Checks the file, if nothing has been asked of it yet, and gets ready to stream it.
+    /// Gets ready to stream the file.
     fn begin(&mut self) -> Phase {
-        let end = self.checked().intact_bytes;
-        match self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            Some(whole) => (self.blocks, self.is_whole) = (whole, true),
-            None => self.blocks.set_end(end),
+        self.records = 0;
+        if let Some(whole) = self.whole.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            (self.blocks, self.is_whole) = (whole, true);
         }
         self.begin_record(true)
     }
@@ -232,39 +236,51 @@ impl LedgerReader {
         };
         match next {
             Ok(Some(payload)) => {
+                self.records = self.records.saturating_add(1);
                 // It is given out from the buffer, where it stays until something else is read.
                 self.blocks.seek(offset.saturating_add(HEADER_BYTES as u64));
                 let behind_separator = Phase::Separator { done: 0, payload };
                 if is_first { Phase::Payload { left: payload } } else { behind_separator }
             }
-            Ok(None) => Phase::Footer { done: 0 },
-            Err(kind) if self.claim.checker.validation == Validation::Full => Phase::Failed { offset, kind },
+            Ok(None) => {
+                self.claim.was_streamed(self.records, offset, None);
+                Phase::Footer { done: 0 }
+            }
+            // It was intact when its length was announced.
+            Err(kind) if self.claim.is_checked() && self.claim.checker.validation == Validation::Full => {
+                Phase::Failed { offset, kind }
+            }
             Err(kind) => {
-                self.claim.found_damaged(offset, kind);
+                self.claim.was_streamed(self.records, offset, Some(kind));
                 Phase::Footer { done: 0 }
             }
         }
     }
 
-    /// Yields records with their separators as long as they fit whole, of a file that is in memory: nearly all of them
-    /// come this way.
-    fn whole_records(&mut self, room: &mut [u8]) -> usize {
-        if !self.is_whole {
-            return 0;
-        }
+    /// Yields records that are in the buffer, with their separators, as long as they fit whole: nearly all of them come
+    /// this way.
+    fn buffered_records(&mut self, room: &mut [u8]) -> usize {
         let (mut taken, mut written) = (0_usize, 0_usize);
-        let records = self.blocks.buffered();
-        while let Some((header, record)) = records.get(taken..).and_then(|rest| {
+        let (left_bytes, max_record_size) = (self.blocks.left_bytes(), self.claim.checker.max_record_size);
+        let buffered = self.blocks.buffered();
+        while let Some((header, record)) = buffered.get(taken..).and_then(|rest| {
             let header = Header::decode(rest)?;
             Some((header, rest.get(HEADER_BYTES..)?.get(..header.length as usize)?))
         }) {
             let room = room.get_mut(written..).unwrap_or_default();
             let Some((separator, room)) = room.split_at_mut_checked(self.separator.len()) else { break };
             let Some(payload) = room.get_mut(..record.len()) else { break };
+            let is_intact = self.is_whole
+                || (header.check(left_bytes, max_record_size).is_ok()
+                    && crc32fast::hash(record) == header.crc);
+            if !is_intact {
+                break;
+            }
             separator.copy_from_slice(&self.separator);
             payload.copy_from_slice(record);
             taken = taken.saturating_add(HEADER_BYTES).saturating_add(header.length as usize);
             written = written.saturating_add(self.separator.len()).saturating_add(record.len());
+            self.records = self.records.saturating_add(1);
         }
         self.blocks.take(taken);
         written
@@ -293,7 +309,7 @@ impl LedgerReader {
                 0 => (Phase::Payload { left: payload }, 0),
                 written => (Phase::Separator { done: done.saturating_add(written), payload }, written),
             },
-            Phase::Payload { left: 0 } => match self.whole_records(room) {
+            Phase::Payload { left: 0 } => match self.buffered_records(room) {
                 0 => (self.begin_record(false), 0),
                 written => (self.phase, written),
             },
@@ -350,6 +366,8 @@ impl Read for LedgerReader {
     /// [`InvalidData`](io::ErrorKind::InvalidData) if the file is no longer what it was when it was fetched, or cannot be
     /// read. What was yielded before is intact, but short of `content_length()`: the request must not be completed.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Somebody may have asked meanwhile, and knows the length now.
+        self.blocks.set_end(self.claim.intact_bytes());
         let mut filled = 0_usize;
         while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
             match self.phase {

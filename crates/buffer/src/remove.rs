@@ -46,6 +46,9 @@ impl LedgerStore {
     /// Deletes fetched files. A file that is damaged by more than a torn tail is moved to the sub-folder `quarantine`
     /// instead, because intact records may be behind the damage. What is gone already is fine.
     ///
+    /// A file that the disk did not give out in full is looked at again: if it does now, the file stays, and the next
+    /// fetch returns all of it. Nobody would send the rest otherwise.
+    ///
     /// # Errors
     /// The first [`RemoveError`]; all files without one are removed all the same.
     pub fn remove<'r>(&self, items: impl IntoIterator<Item = &'r Removable>) -> Result<(), RemoveError> {
@@ -66,10 +69,10 @@ fn remove(claim: &Arc<Claim>) -> Result<(), RemoveError> {
             Err(error) => Err(error.into()),
         };
     }
-    if claim.damage().is_some_and(|damage| !damage.is_torn_tail) {
-        quarantine(claim)?;
-    } else {
-        remove_if_claimed(claim)?;
+    match claim.damage().filter(|damage| !damage.is_torn_tail) {
+        None => remove_if_claimed(claim)?,
+        Some(damage) if claim.has_become_readable(damage) => return Ok(()),
+        Some(_) => quarantine(claim)?,
     }
     delivery::forget(&claim.dir, &claim.path);
     Ok(())

@@ -148,22 +148,32 @@ impl LedgerStore {
 
     /// Closes the active file, so that it can be fetched.
     pub(crate) fn finish_active(&self) {
-        let finished = self.writer().active.take();
-        if let Some(active) = finished
-            && let Err(error) = self.finish(&active)
-        {
+        if let Some(active) = self.take_active() {
+            active.finish(&self.folder);
+        }
+    }
+
+    /// Makes the active file one that nothing is added to. It is still locked: nobody else can fetch it yet.
+    pub(crate) fn take_active(&self) -> Option<Arc<Active>> {
+        let active = self.writer().active.take()?;
+        if let Err(error) = self.sync_whole(&active) {
             self.writer().unreported.get_or_insert(error);
         }
+        Some(active)
     }
 
     /// Finishes a file that is no longer the active one.
     pub(crate) fn finish(&self, active: &Active) -> io::Result<()> {
-        let synced = match self.settings.durability {
-            Durability::None => Ok(()),
-            Durability::Interval(_) | Durability::EveryAppend => active.sync(active.len()),
-        };
+        let synced = self.sync_whole(active);
         active.finish(&self.folder);
         synced
+    }
+
+    fn sync_whole(&self, active: &Active) -> io::Result<()> {
+        match self.settings.durability {
+            Durability::None => Ok(()),
+            Durability::Interval(_) | Durability::EveryAppend => active.sync(active.len()),
+        }
     }
 
     /// Deletes all files of the store: finished, active and ready-made ones, also those that this store has fetched.

@@ -16,10 +16,16 @@ fn read(bytes: &[u8]) -> (Vec<String>, Option<Damage>) {
     let folder = Folder::new();
     folder.write("0-events", bytes);
     let store = folder.open();
+    let mut unasked = store.peek(&store.files().unwrap()[0]).unwrap();
     let mut fetched = store.fetch(None, None).unwrap().unwrap();
     let read = payloads(&fetched.data[0]);
     assert_eq!(body(&mut fetched.data[0]), format!("[{}]", read.join(",")).into_bytes());
     let damage = fetched.data[0].damage();
+    // One that checks as it goes, because nobody has asked, yields the same, also a second time.
+    assert_eq!(body(&mut unasked), format!("[{}]", read.join(",")).into_bytes());
+    assert_eq!((unasked.damage(), unasked.record_count()), (damage, read.len() as u64));
+    unasked.rewind();
+    assert_eq!(body(&mut unasked), format!("[{}]", read.join(",")).into_bytes());
     store.remove(&fetched.removable).unwrap();
     let kept = if damage.is_some_and(|damage| !damage.is_torn_tail) { vec!["quarantine"] } else { vec![] };
     assert_eq!(folder.names(), kept);

@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use common::{Folder, all_payloads, body, config, drain, payloads, record, records};
 use ledger_buffer::{
-    AppendError, DamageKind, Durability, FetchError, LedgerConfig, LedgerStore, RemoveError, Salvage,
-    Salvaged, Validation, WhenFull,
+    AppendError, DamageKind, Durability, FetchError, Fetched, LedgerConfig, LedgerStore, RemoveError,
+    Salvage, Salvaged, Validation, WhenFull,
 };
 use ledger_fs::crash::{CrashFs, CrashPolicy, Fault, OperationKind};
 
@@ -138,26 +138,45 @@ fn h5_a_file_damaged_in_the_middle_is_reported_and_kept_with_what_is_behind() {
 
 #[test]
 fn h5_an_unreadable_place_is_damage_too_and_what_is_before_it_is_sent() {
-    let disk = CrashFs::new();
+    let (disk, fetched) = fetched_from_a_failing_disk();
+    assert!((1..4).contains(&fetched.data[0].record_count()));
+    assert!(matches!(fetched.data[0].damage().unwrap().kind, DamageKind::Unreadable { .. }));
+    on(&disk, Durability::None).remove(&fetched.removable).unwrap();
+    assert_eq!(disk.dir().entries(Path::new("quarantine")).unwrap().count(), 1);
+}
+
+#[test]
+fn h5_a_file_that_can_be_read_again_stays_and_is_sent_whole() {
+    let (disk, fetched) = fetched_from_a_failing_disk();
+    assert!(fetched.data[0].record_count() < 4);
+    disk.heal();
     let store = on(&disk, Durability::None);
-    store.append_batch(&vec![vec![b'x'; 200_000]; 4]).unwrap();
-    drop(store);
+    store.remove(&fetched.removable).unwrap();
+    drop(fetched);
+    let fetched = store.fetch(None, None).unwrap().unwrap();
+    assert_eq!((fetched.data[0].record_count(), fetched.data[0].damage()), (4, None));
+    store.remove(&fetched.removable).unwrap();
+    assert!(!store.has_data());
+    assert!(store.quarantined().unwrap().is_empty());
+}
+
+/// A file of four records, on a disk that gives out the first of them and then fails.
+fn fetched_from_a_failing_disk() -> (CrashFs, Fetched) {
+    let disk = CrashFs::new();
+    on(&disk, Durability::None).append_batch(&vec![vec![b'x'; 200_000]; 4]).unwrap();
     let fetch = |disk: &CrashFs| {
         let fetched = on(disk, Durability::None).fetch(None, None).unwrap().unwrap();
-        (fetched.data[0].record_count(), fetched)
+        fetched.data[0].record_count();
+        fetched
     };
     let rehearsal = disk.kill();
     fetch(&rehearsal);
     let log = rehearsal.log();
     let mut reads = log.iter().filter(|operation| operation.kind == OperationKind::Read);
     let disk = disk.kill();
-    disk.fail_from(reads.nth(3).unwrap().number, Fault::Io);
-    let (record_count, fetched) = fetch(&disk);
-    disk.heal();
-    assert!((1..4).contains(&record_count), "{record_count}");
-    assert!(matches!(fetched.data[0].damage().unwrap().kind, DamageKind::Unreadable { .. }));
-    on(&disk, Durability::None).remove(&fetched.removable).unwrap();
-    assert_eq!(disk.dir().entries(Path::new("quarantine")).unwrap().count(), 1);
+    disk.fail_from(reads.nth(3).unwrap().number, Fault::FailedRead);
+    let fetched = fetch(&disk);
+    (disk, fetched)
 }
 
 #[test]

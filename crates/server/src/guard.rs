@@ -228,6 +228,7 @@ fn too_large_as_clients_know_it(mut answer: Response<Body>) -> Response<Body> {
 mod tests {
     use std::convert::Infallible;
 
+    use ledger_sqlite::Database;
     use tower::{ServiceExt, service_fn};
 
     use super::*;
@@ -244,7 +245,8 @@ mod tests {
             assert!(request.uri().path() != "/panics", "on purpose");
             Ok::<_, Infallible>(Response::new(Body::default()))
         };
-        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let database = Database::open(folder.path().join("ledger.db")).connect().await.unwrap();
+        let metrics = Metrics::new(Admission::new(1), database);
         let service = Guard::new(keys, metrics, 1).layer(service_fn(answer));
         let call = |path: &'static str| {
             service.clone().oneshot(Request::builder().uri(path).body(Body::default()).unwrap())
@@ -253,8 +255,8 @@ mod tests {
         assert!(call("/fine").await.unwrap().headers().get("grpc-status").is_none());
     }
 
-    #[test]
-    fn every_call_needs_its_right_and_its_store() {
+    #[tokio::test]
+    async fn every_call_needs_its_right_and_its_store() {
         let folder = tempfile::tempdir().unwrap();
         let file = KeyFile::new(folder.path());
         let stores = [String::from("orders")];
@@ -265,7 +267,8 @@ mod tests {
             keys.push((right, key.unwrap()));
         }
         let keyring = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
-        let metrics = Metrics::new(Admission::new(1), folder.path());
+        let database = Database::open(folder.path().join("ledger.db")).connect().await.unwrap();
+        let metrics = Metrics::new(Admission::new(1), database);
         let guard = Guard::new(watch::channel(Arc::new(keyring)).1, metrics, 1);
         let admit = |path: &str, key: &str, store: &str| {
             let mut headers = HeaderMap::new();

@@ -136,7 +136,7 @@ impl Server {
         let (stopping, is_stopping) = watch::channel(false);
         let (hurry, hurrying) = watch::channel(false);
         let admission = Admission::new(config.max_connections);
-        let metrics = Metrics::new(admission.clone(), database.path());
+        let metrics = Metrics::new(admission.clone(), database.clone());
         let (keys, latest_keys) = watch::channel(Arc::new(keyring));
         let context = Arc::new(Context {
             registry: Registry::new(database),

@@ -4,10 +4,11 @@
 //! Labels have few values on purpose: the name of the call and the code of its answer, never a store, stream or key,
 //! of which there may be any number.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use ledger_sqlite::Database;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -49,7 +50,7 @@ pub(crate) struct Metrics {
     panics: Counter,
     gauges: Gauges,
     admission: Arc<Admission>,
-    database: PathBuf,
+    database: Database,
 }
 
 /// What is looked up when somebody asks.
@@ -58,13 +59,14 @@ struct Gauges {
     connections: Gauge,
     database_bytes: Gauge,
     log_bytes: Gauge,
+    queued_writes: Gauge,
     resident_bytes: Gauge,
     open_descriptors: Gauge,
 }
 
 impl Metrics {
     /// Nothing counted so far.
-    pub(crate) fn new(admission: Arc<Admission>, database: &Path) -> Arc<Self> {
+    pub(crate) fn new(admission: Arc<Admission>, database: Database) -> Arc<Self> {
         let mut registry = Registry::default();
         let latency: Family<CallLabel, Histogram, fn() -> Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCY_BOUNDS));
@@ -78,7 +80,7 @@ impl Metrics {
             panics: Counter::default(),
             gauges: Gauges::default(),
             admission,
-            database: database.to_owned(),
+            database,
         };
         metrics.register(&mut registry);
         metrics.registry = registry;
@@ -107,6 +109,8 @@ impl Metrics {
         ledger.register_with_unit("database", help, Unit::Bytes, gauges.database_bytes.clone());
         let help = "Size of the database's write-ahead log";
         ledger.register_with_unit("database_log", help, Unit::Bytes, gauges.log_bytes.clone());
+        let help = "Writes that wait for the one thread that writes";
+        ledger.register("queued_writes", help, gauges.queued_writes.clone());
         let build = Family::<Vec<(&str, &str)>, Gauge>::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION"))]).set(1);
         ledger.register("build_info", "Always 1; the label is the version of this build", build);
@@ -157,10 +161,11 @@ impl Metrics {
     pub(crate) fn render(&self) -> String {
         let gauges = &self.gauges;
         set(&gauges.connections, self.admission.open() as u64);
-        set(&gauges.database_bytes, file_bytes(&self.database));
-        let mut log = self.database.clone().into_os_string();
+        set(&gauges.database_bytes, file_bytes(self.database.path()));
+        let mut log = self.database.path().as_os_str().to_owned();
         log.push("-wal");
         set(&gauges.log_bytes, file_bytes(Path::new(&log)));
+        set(&gauges.queued_writes, self.database.queued_writes() as u64);
         set(&gauges.resident_bytes, resident_bytes());
         set(&gauges.open_descriptors, std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count) as u64);
         let mut text = String::new();
@@ -214,14 +219,15 @@ fn name(code: Code) -> &'static str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn what_was_counted_can_be_read_and_every_line_is_well_formed() {
+    #[tokio::test]
+    async fn what_was_counted_can_be_read_and_every_line_is_well_formed() {
         let folder = tempfile::tempdir().unwrap();
-        let database = folder.path().join("ledger.db");
-        std::fs::write(&database, [0; 4096]).unwrap();
+        let path = folder.path().join("ledger.db");
+        let database = Database::open(&path).connect().await.unwrap();
+        database.store("orders").open().await.unwrap();
         let admission = Admission::new(10);
         let _permit = admission.admit([127, 0, 0, 1].into());
-        let metrics = Metrics::new(admission, &database);
+        let metrics = Metrics::new(admission, database);
         metrics.answered("Read", Code::Ok, Duration::from_millis(2));
         metrics.answered("Read", Code::NotFound, Duration::from_millis(200));
         metrics.opened("Subscribe");
@@ -239,8 +245,7 @@ mod tests {
             "ledger_appended_entries_total 3",
             "ledger_appended_bytes_total 300",
             "ledger_connections 1",
-            "ledger_database_bytes 4096",
-            "ledger_database_log_bytes 0",
+            "ledger_queued_writes 0",
             concat!("ledger_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# EOF",
         ] {
@@ -250,6 +255,8 @@ mod tests {
             let line = text.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
             line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().unwrap()
         };
+        assert_eq!(value("ledger_database_bytes"), file_bytes(&path) as f64);
+        assert!(value("ledger_database_log_bytes") > 0.0);
         assert!(value("process_start_time_seconds") > 1e9);
         assert!(value("process_resident_memory_bytes") > 1e5);
         assert!(value("process_open_fds") >= 3.0);

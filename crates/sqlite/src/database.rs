@@ -83,6 +83,12 @@ impl Database {
         &self.inner.options.path
     }
 
+    /// How many writes wait for the writer, those that it is committing left out. At most 4,096; further callers wait
+    /// for room.
+    pub fn queued_writes(&self) -> usize {
+        self.inner.writer.queued()
+    }
+
     /// Finishes the writes under way, writes the log back into the file and ends the threads. Every later operation
     /// on its stores fails with [`StoreError::Closed`].
     pub async fn close(&self) {

@@ -198,6 +198,11 @@ impl Writer {
         self.inbox.send(message).await.ok()
     }
 
+    /// Messages in the inbox.
+    pub(crate) fn queued(&self) -> usize {
+        self.inbox.max_capacity().saturating_sub(self.inbox.capacity())
+    }
+
     /// Asks for a look at foreign writes, unless the thread is busy: every group looks by itself.
     pub(crate) fn look_for_foreign_writes(&self) {
         let _ = self.inbox.try_send(Message::LookForForeignWrites);

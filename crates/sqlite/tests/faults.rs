@@ -42,6 +42,27 @@ async fn limit_pages(store: &SqliteStore, pages: u32) {
     transaction.rollback().await.unwrap();
 }
 
+#[tokio::test]
+async fn writes_that_wait_for_the_writer_are_counted_until_they_are_done() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(&folder.path().join("queue.db")).await;
+    let queued = || store.database().queued_writes();
+    let holding = store.begin().await.unwrap();
+    let mut waiting = Vec::new();
+    for _ in 0..3 {
+        let store = store.clone();
+        waiting
+            .push(tokio::spawn(async move { store.append("s", vec![entry(1)], Expect::Any).await.unwrap() }));
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(queued(), 3);
+    holding.commit().await.unwrap();
+    for append in waiting {
+        append.await.unwrap();
+    }
+    assert_eq!(queued(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_refuses_whole_batches_and_what_was_acknowledged_stays() {
     let folder = tempfile::tempdir().unwrap();

@@ -63,9 +63,11 @@ fn check(file: &[u8], read_size: usize) {
         separator: SEPARATOR.to_vec(),
     };
     let store = LedgerStore::options(config).max_record_size(MAX_RECORD_SIZE).open_in(dir.clone()).unwrap();
+    let unasked = store.peek(&store.files().unwrap()[0]).unwrap();
+    check_reader(unasked, file, read_size, false);
     let fetched = store.fetch(None, None).unwrap().expect("a file is there");
     let reader = fetched.data.into_iter().next().expect("a file is there");
-    check_reader(reader, file, read_size);
+    check_reader(reader, file, read_size, true);
 
     let is_damaged = !is_torn_tail(file);
     store.remove(&fetched.removable).unwrap();
@@ -78,11 +80,17 @@ fn check(file: &[u8], read_size: usize) {
     );
 }
 
-fn check_reader(mut reader: LedgerReader, file: &[u8], read_size: usize) {
+/// A reader that was asked first checks the file as a whole, another one as it goes.
+fn check_reader(mut reader: LedgerReader, file: &[u8], read_size: usize, is_asked_first: bool) {
     let (intact, end) = intact_records(file);
     let body = [HEADER, &intact.join(SEPARATOR), FOOTER].concat();
-    assert_eq!(reader.content_length(), body.len() as u64);
-    assert_eq!(reader.damage().is_some(), end < file.len());
+    let ask = |reader: &LedgerReader| {
+        assert_eq!(reader.content_length(), body.len() as u64);
+        assert_eq!(reader.damage().is_some(), end < file.len());
+    };
+    if is_asked_first {
+        ask(&reader);
+    }
 
     let mut read = Vec::new();
     let mut piece = vec![0; read_size + 1];
@@ -93,6 +101,7 @@ fn check_reader(mut reader: LedgerReader, file: &[u8], read_size: usize) {
         }
     }
     assert!(read == body, "the body is not that of the intact records");
+    ask(&reader);
     reader.rewind();
     read.clear();
     reader.read_to_end(&mut read).unwrap();

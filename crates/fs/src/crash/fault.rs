@@ -56,6 +56,8 @@ pub enum Fault {
     NoSpace,
     /// The disk fails (`EIO`), whatever the operation; nothing of it happens.
     Io,
+    /// A read fails (`EIO`), as at a bad place of a disk.
+    FailedRead,
     /// A write takes at most this many bytes, and at least one fewer than it was given.
     ShortWrite(usize),
     /// A write takes at most this many bytes, like [`Fault::ShortWrite`]; then the next attempt to write to that file fails
@@ -77,6 +79,7 @@ impl Fault {
                 matches!(kind, Kind::Create | Kind::Write | Kind::Rename | Kind::CreateDir)
             }
             Self::Io | Self::PowerCut => true,
+            Self::FailedRead => matches!(kind, Kind::Read),
             Self::ShortWrite(_) | Self::TornWrite(_) => matches!(kind, Kind::Write),
             Self::FailedSync => matches!(kind, Kind::SyncFile | Kind::SyncDir),
         }
@@ -89,7 +92,9 @@ impl Fault {
         const ENOSPC: i32 = 28;
         match self {
             Self::NoSpace => Some(io::Error::from_raw_os_error(ENOSPC)),
-            Self::Io | Self::FailedSync | Self::PowerCut => Some(io::Error::from_raw_os_error(EIO)),
+            Self::Io | Self::FailedRead | Self::FailedSync | Self::PowerCut => {
+                Some(io::Error::from_raw_os_error(EIO))
+            }
             Self::ShortWrite(_) | Self::TornWrite(_) => None,
         }
     }

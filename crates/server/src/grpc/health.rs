@@ -120,7 +120,7 @@ mod tests {
             max_message_bytes: 1 << 20,
             stopping,
             keys: tokio::sync::watch::channel(Arc::new(keyring)).1,
-            metrics: Metrics::new(Admission::new(1), &path),
+            metrics: Metrics::new(Admission::new(1), database.clone()),
             session_bytes: Default::default(),
         };
         assert!(context.is_ready().await, "no store was opened, and yet the database was asked");

@@ -24,7 +24,7 @@ use crate::listener::Admission;
 async fn serve(database: Database) -> (SocketAddr, Arc<Context>) {
     let folder = tempfile::tempdir().unwrap();
     let keys = Keyring::load(&Config::defaults(folder.path()), folder.path()).unwrap();
-    let metrics = Metrics::new(Admission::new(10), database.path());
+    let metrics = Metrics::new(Admission::new(10), database.clone());
     let context = Arc::new(Context {
         registry: Registry::new(database),
         max_message_bytes: 1 << 20,
