@@ -15,14 +15,16 @@ use std::time::UNIX_EPOCH;
 use ledger_fs::{Dir, File, Kind, Metadata, Open, temporary_name};
 use rusqlite::{Connection, OpenFlags};
 
+use super::bulk::{self, BulkLoader};
 use super::error::{ArchiveError, Context};
 use super::load::{Loader, Totals};
 use super::report::{BuildReport, MAX_SKIPPED_LISTED};
-use super::rows::parse_piece;
+use super::rows::{Batch, parse_piece};
 use super::schema;
 use super::sessions;
 use super::stamps::{Affected, insert, parse_stamps, sources};
 use super::state::{Counts, Journal, State, tail_hash};
+use super::status::count;
 use super::{Archive, open, swap};
 use crate::home::{ARCHIVE, LEDGER, if_found};
 use crate::jsonl::ChunkReader;
@@ -216,7 +218,7 @@ fn increment(
     if end > start {
         let affected = apply_stamps(db, source, start, end, totals, progress)?;
         let mut loader = Loader::new(db, std::mem::take(totals))?;
-        cursor = apply_lines(&mut loader, source, start, end, progress)?;
+        cursor = apply_lines(source, start, end, progress, |batch| loader.apply(batch))?;
         let rowids = affected.turns(db)?;
         loader.refold(db, &rowids)?;
         *totals = std::mem::take(&mut loader.totals);
@@ -296,17 +298,17 @@ fn apply_stamps(
 
 /// The second sweep: everything else. Returns the end of the last whole line.
 fn apply_lines(
-    loader: &mut Loader<'_>,
     source: &Source,
     start: u64,
     end: u64,
     progress: Progress<'_>,
+    mut apply: impl FnMut(Batch) -> rusqlite::Result<()>,
 ) -> Result<u64, Failure> {
     let reader = ChunkReader::new(Arc::clone(&source.file), start, end);
     let mut cursor = start;
     in_order(reader, 1, parse_piece, |batch| {
         cursor = batch.end;
-        loader.apply(batch)?;
+        apply(batch)?;
         progress((end - start) / 10 + (cursor - start) / 10 * 9, end - start);
         Ok::<(), Failure>(())
     })?;
@@ -347,24 +349,25 @@ impl Fresh<'_> {
         let mut state = State { last_built_at: Some(self.now.to_owned()), ..State::default() };
         state.last_rebuild_at = self.full.then(|| self.now.to_owned());
         db.execute_batch("BEGIN")?;
-        schema::create_tables(&db)?;
+        schema::create_tables_for_load(&db)?;
+        let mut cursor = 0;
         if let Some(source) = source {
             let end = source.metadata.len;
             apply_stamps(&db, source, 0, end, &mut totals, progress)?;
-            let mut loader = Loader::new(&db, totals)?;
-            let cursor = apply_lines(&mut loader, source, 0, end, progress)?;
-            totals = std::mem::take(&mut loader.totals);
-            drop(loader);
+            let mut loader = BulkLoader::new(&db, totals)?;
+            cursor = apply_lines(source, 0, end, progress, |batch| loader.apply(batch))?;
+            totals = loader.totals;
+        }
+        bulk::make_keys(&db)?;
+        schema::create_indexes(&db)?;
+        schema::adopt_keys(&db)?;
+        sessions::fill(&db)?;
+        if let Some(source) = source {
             state.offset = cursor;
             state.mtime_ms = source.mtime_ms();
-            // From here on tables are read in their order, and this is also how much a sort holds in memory.
-            db.execute_batch("PRAGMA cache_size = -16384")?;
-            schema::create_indexes(&db)?;
-            totals.rows.sessions = sessions::fill(&db)?;
-            let counts = Counts::new(totals.lines, totals.rows, totals.fidelity.clone());
+            let (rows, fidelity) = count(&db)?;
+            let counts = Counts::new(totals.lines, rows, fidelity);
             state.journal = Some(journal(source, cursor, self.now, Some(counts))?);
-        } else {
-            schema::create_indexes(&db)?;
         }
         state.write(&db)?;
         db.execute_batch("COMMIT; PRAGMA locking_mode = NORMAL; PRAGMA journal_mode = WAL;")?;

@@ -19,15 +19,18 @@ use rusqlite::Connection;
 /// The version that this program reads and writes.
 pub const ARCHIVE_VERSION: i64 = 3;
 
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS sessions (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
-  turn_count INTEGER NOT NULL DEFAULT 0, model_set_json TEXT, workflow_id TEXT, agent_id TEXT, parent_agent_id TEXT,
-  has_subagent INTEGER NOT NULL DEFAULT 0, min_fidelity TEXT, has_full_attribution INTEGER,
-  PRIMARY KEY (source, session_id)
-);
-CREATE TABLE IF NOT EXISTS turns (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, turn_index INTEGER NOT NULL,
+/// A table: its columns, and those of them that are its primary key.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    columns: &'static str,
+    pub(super) key: &'static str,
+}
+
+/// These hold nearly all rows. A rebuild makes them without their keys, which are made from the whole table afterwards.
+pub(super) const LARGE: [Table; 3] = [
+    Table {
+        name: "turns",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, turn_index INTEGER NOT NULL,
   ts TEXT NOT NULL, model TEXT NOT NULL, project TEXT, project_key TEXT, activity TEXT, stop_reason TEXT,
   has_edits INTEGER, retries INTEGER, is_sidechain INTEGER, subagent_id TEXT, parent_subagent_id TEXT,
   parent_tool_use_id TEXT, subagent_type TEXT, subagent_description TEXT,
@@ -35,37 +38,53 @@ CREATE TABLE IF NOT EXISTS turns (
   reasoning_tokens INTEGER NOT NULL DEFAULT 0, cache_read_tokens INTEGER NOT NULL DEFAULT 0,
   cache_create_5m_tokens INTEGER NOT NULL DEFAULT 0, cache_create_1h_tokens INTEGER NOT NULL DEFAULT 0,
   workflow_id TEXT, agent_id TEXT, persona TEXT, tier TEXT, enrichment_json TEXT,
-  attribution_fidelity TEXT, tokens_present INTEGER, cost_present INTEGER,
-  PRIMARY KEY (source, session_id, message_id)
-);
-CREATE TABLE IF NOT EXISTS tool_calls (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, call_index INTEGER NOT NULL,
+  attribution_fidelity TEXT, tokens_present INTEGER, cost_present INTEGER",
+        key: "source, session_id, message_id",
+    },
+    Table {
+        name: "tool_calls",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, call_index INTEGER NOT NULL,
   tool_use_id TEXT, tool_name TEXT NOT NULL, target TEXT, args_hash TEXT, is_error INTEGER,
-  replaced_tools TEXT, collapsed_calls INTEGER,
-  PRIMARY KEY (source, session_id, message_id, call_index)
-);
-CREATE TABLE IF NOT EXISTS tool_result_events (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, tool_use_id TEXT NOT NULL,
+  replaced_tools TEXT, collapsed_calls INTEGER",
+        key: "source, session_id, message_id, call_index",
+    },
+    Table {
+        name: "tool_result_events",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, tool_use_id TEXT NOT NULL,
   call_index INTEGER NOT NULL, event_index INTEGER NOT NULL, status TEXT, content_length INTEGER, content_hash TEXT,
-  is_error INTEGER, subagent_session_id TEXT, agent_id TEXT, event_source TEXT, ts TEXT,
-  PRIMARY KEY (source, session_id, message_id, tool_use_id, event_index)
-);
-CREATE TABLE IF NOT EXISTS stamps (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, selector_json TEXT,
-  enrichment_json TEXT NOT NULL, ledger_offset_bytes INTEGER NOT NULL,
-  PRIMARY KEY (source, session_id, ts, ledger_offset_bytes)
-);
-CREATE TABLE IF NOT EXISTS compactions (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
-  tokens_before_compact INTEGER,
-  PRIMARY KEY (source, session_id, ts)
-);
-CREATE TABLE IF NOT EXISTS archive_state (
-  id INTEGER PRIMARY KEY CHECK (id = 1), ledger_offset_bytes INTEGER NOT NULL DEFAULT 0,
+  is_error INTEGER, subagent_session_id TEXT, agent_id TEXT, event_source TEXT, ts TEXT",
+        key: "source, session_id, message_id, tool_use_id, event_index",
+    },
+];
+
+const SMALL: [Table; 4] = [
+    Table {
+        name: "sessions",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
+  turn_count INTEGER NOT NULL DEFAULT 0, model_set_json TEXT, workflow_id TEXT, agent_id TEXT, parent_agent_id TEXT,
+  has_subagent INTEGER NOT NULL DEFAULT 0, min_fidelity TEXT, has_full_attribution INTEGER",
+        key: "source, session_id",
+    },
+    Table {
+        name: "stamps",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, selector_json TEXT,
+  enrichment_json TEXT NOT NULL, ledger_offset_bytes INTEGER NOT NULL",
+        key: "source, session_id, ts, ledger_offset_bytes",
+    },
+    Table {
+        name: "compactions",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
+  tokens_before_compact INTEGER",
+        key: "source, session_id, ts",
+    },
+    Table {
+        name: "archive_state",
+        columns: "id INTEGER CHECK (id = 1), ledger_offset_bytes INTEGER NOT NULL DEFAULT 0,
   ledger_mtime_ms INTEGER NOT NULL DEFAULT 0, archive_version INTEGER NOT NULL, last_built_at TEXT,
-  last_rebuild_at TEXT, journal_state TEXT
-);
-";
+  last_rebuild_at TEXT, journal_state TEXT",
+        key: "id",
+    },
+];
 
 /// In the order in which a rebuild makes them: the first is what the sessions are read by.
 const INDEXES: &str = "
@@ -101,14 +120,63 @@ const ADDED_COLUMNS: [(&str, &str, &str); 10] = [
     ("archive_state", "journal_state", "TEXT"),
 ];
 
-/// Creates the tables, without their indexes.
-pub(super) fn create_tables(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES)
+/// Creates the tables that are not there, with their keys.
+fn create_tables(db: &Connection) -> rusqlite::Result<()> {
+    LARGE.iter().chain(&SMALL).try_for_each(|table| table.create(db))
 }
 
-/// Creates the indexes, and the row of state.
+/// Creates all tables, the large ones without their keys.
+pub(super) fn create_tables_for_load(db: &Connection) -> rusqlite::Result<()> {
+    for Table { name, columns, .. } in &LARGE {
+        db.execute_batch(&format!("CREATE TABLE {name} ({columns})"))?;
+    }
+    SMALL.iter().try_for_each(|table| table.create(db))
+}
+
+/// Creates the secondary indexes that are not there.
 pub(super) fn create_indexes(db: &Connection) -> rusqlite::Result<()> {
     db.execute_batch(INDEXES)
+}
+
+impl Table {
+    /// What follows `CREATE TABLE`.
+    fn definition(&self) -> String {
+        format!("{} ({}, PRIMARY KEY ({}))", self.name, self.columns, self.key)
+    }
+
+    fn create(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {}", self.definition()))
+    }
+
+    /// The index that [`create_key`](Self::create_key) makes.
+    pub(super) fn key_index(&self) -> String {
+        format!("key_of_{}", self.name)
+    }
+
+    /// Makes an index of the key's columns; rows may still repeat a key.
+    pub(super) fn create_key(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE INDEX {} ON {} ({})", self.key_index(), self.name, self.key))
+    }
+}
+
+/// Makes the index of each large table's key its primary key. No row may repeat a key any more.
+///
+/// SQLite keeps a primary key in an index named `sqlite_autoindex_TABLE_1`, which has no SQL of its own and otherwise
+/// is an index like any other (<https://sqlite.org/fileformat2.html#representation_of_sql_indices> and the section on the
+/// schema table). So two entries of the schema are all that has to change.
+pub(super) fn adopt_keys(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("PRAGMA writable_schema = ON")?;
+    for table in &LARGE {
+        db.execute(
+            "UPDATE sqlite_schema SET sql = ?2 WHERE type = 'table' AND name = ?1",
+            [table.name, &format!("CREATE TABLE {}", table.definition())],
+        )?;
+        db.execute(
+            "UPDATE sqlite_schema SET name = ?2, sql = NULL WHERE type = 'index' AND name = ?1",
+            [table.key_index(), format!("sqlite_autoindex_{}_1", table.name)],
+        )?;
+    }
+    db.execute_batch("PRAGMA writable_schema = RESET")
 }
 
 /// Brings the structure of an archive of any earlier release to that of version 3; rows stay as they are.
@@ -116,7 +184,7 @@ pub(super) fn complete(db: &Connection) -> rusqlite::Result<()> {
     if is_complete(db)? {
         return Ok(());
     }
-    db.execute_batch(TABLES)?;
+    create_tables(db)?;
     for (table, column, kind) in ADDED_COLUMNS {
         if !has_column(db, table, column)? {
             db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;

@@ -1,6 +1,7 @@
 //! Making both index files anew from the ledger (specification §5.4).
 
 use std::collections::HashSet;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::path::Path;
 
@@ -114,7 +115,7 @@ fn identify_all(piece: &Piece) -> Vec<Identified> {
 /// Distinct hashes in the order of their first appearance.
 #[derive(Default)]
 struct Distinct {
-    seen: HashSet<Hash64>,
+    seen: HashSet<Hash64, BuildHasherDefault<Taken>>,
     order: Vec<Hash64>,
 }
 
@@ -123,5 +124,23 @@ impl Distinct {
         if self.seen.insert(hash) {
             self.order.push(hash);
         }
+    }
+}
+
+/// Takes what is hashed, a part of a SHA-256, for its own hash.
+#[derive(Default)]
+struct Taken(u64);
+
+impl Hasher for Taken {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.0 = bytes.iter().fold(self.0, |sum, byte| (sum << 8) | u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = value;
     }
 }
