@@ -16,16 +16,15 @@ use super::load::{
     CALL_COLUMNS, COMPACTION_COLUMNS, EVENT_COLUMNS, TURN_COLUMNS, Totals, bind_call, bind_turn, fold,
 };
 use super::rows::{Batch, Cell};
-use super::schema::{self, Table};
+use super::schema::{LARGE, Table};
 
 /// Rows per statement. SQLite keeps the bound values of so many in the memory that it has at hand; more make it slower.
 const ROWS: usize = 4;
 
-/// Fills the tables of an archive that [`schema::create_tables_for_load`] has made.
+/// Fills empty tables, all but that of the events.
 pub(super) struct BulkLoader<'c> {
     turns: Inserter<'c>,
     calls: Inserter<'c>,
-    events: Inserter<'c>,
     compaction: Rows<'c>,
     folder: Folder<'c>,
     last_rowid: i64,
@@ -42,7 +41,6 @@ impl<'c> BulkLoader<'c> {
         Ok(Self {
             turns: Inserter::new(db, "turns", &turn_columns)?,
             calls: Inserter::new(db, "tool_calls", &call_columns)?,
-            events: Inserter::new(db, "tool_result_events", EVENT_COLUMNS)?,
             compaction: Rows::prepare(db, &compaction, 1)?,
             folder: Folder::new(db)?,
             last_rowid: 0,
@@ -51,7 +49,7 @@ impl<'c> BulkLoader<'c> {
         })
     }
 
-    pub(super) fn apply(&mut self, batch: Batch) -> rusqlite::Result<()> {
+    pub(super) fn apply(&mut self, batch: &Batch) -> rusqlite::Result<()> {
         let text = batch.text.as_str();
         let mut turns = Vec::with_capacity(batch.turns.len());
         let mut calls = Vec::with_capacity(batch.calls.len());
@@ -72,7 +70,6 @@ impl<'c> BulkLoader<'c> {
             row.value(rowid)?;
             bind_call(row, turn, *index, call)
         })?;
-        self.events.insert(&batch.events, text, |row, event| row.cells(event))?;
         self.compaction.forget_cells();
         for compaction in &batch.compactions {
             self.compaction.row(0, text).cells(compaction)?;
@@ -90,6 +87,19 @@ impl<'c> BulkLoader<'c> {
                 self.totals.session_ids.insert(self.last_session.clone());
             }
         }
+    }
+}
+
+/// Fills the empty table of the events.
+pub(super) struct EventLoader<'c>(Inserter<'c>);
+
+impl<'c> EventLoader<'c> {
+    pub(super) fn new(db: &'c Connection) -> rusqlite::Result<Self> {
+        Inserter::new(db, "tool_result_events", EVENT_COLUMNS).map(Self)
+    }
+
+    pub(super) fn apply(&mut self, batch: &Batch) -> rusqlite::Result<()> {
+        self.0.insert(&batch.events, &batch.text, |row, event| row.cells(event))
     }
 }
 
@@ -133,32 +143,42 @@ impl<'c> Inserter<'c> {
     }
 }
 
-/// Makes the keys of the large tables, and removes the rows that repeat one.
+/// Makes the keys of turns and calls, and removes the rows that repeat one.
 pub(super) fn make_keys(db: &Connection) -> rusqlite::Result<()> {
-    schema::LARGE.iter().try_for_each(|table| table.create_key(db))?;
-    let [turns, calls, events] = &schema::LARGE;
+    let [turns, calls, _] = &LARGE;
+    turns.create_key(db)?;
+    calls.create_key(db)?;
     let columns = TURN_COLUMNS.iter().skip(3).copied().collect::<Vec<_>>().join(", ");
     db.execute_batch(&format!(
-        "CREATE TEMP TABLE repeated AS {repeated_turns};
+        "CREATE TEMP TABLE repeated AS {repeated};
          DELETE FROM tool_calls WHERE rowid IN (
            SELECT old.rowid FROM repeated JOIN turns AS known ON known.rowid = last
-             JOIN tool_calls AS old INDEXED BY {call_index} ON {same_turn} AND old.rowid < last);
+             JOIN tool_calls AS old INDEXED BY {call_index} ON {same_key} AND old.rowid < last);
          UPDATE turns SET ({columns}) = (SELECT {columns} FROM turns AS latest WHERE latest.rowid = last)
            FROM repeated WHERE turns.rowid = first;
          DELETE FROM turns WHERE rowid IN (
            SELECT old.rowid FROM repeated JOIN turns AS known ON known.rowid = first
-             JOIN turns AS old INDEXED BY {turn_index} ON {same_turn} AND old.rowid > first);
-         DROP TABLE repeated;
-         DELETE FROM tool_result_events WHERE rowid IN (
-           SELECT old.rowid FROM ({repeated_events}) JOIN tool_result_events AS known ON known.rowid = last
-             JOIN tool_result_events AS old INDEXED BY {event_index} ON {same_event} AND old.rowid < last);",
-        repeated_turns = repeated(turns),
-        repeated_events = repeated(events),
-        same_turn = same(turns),
-        same_event = same(events),
+             JOIN turns AS old INDEXED BY {turn_index} ON {same_key} AND old.rowid > first);
+         DROP TABLE repeated;",
+        repeated = repeated(turns),
+        same_key = same_key(turns),
         turn_index = turns.key_index(),
         call_index = calls.key_index(),
-        event_index = events.key_index(),
+    ))
+}
+
+/// Makes the key of the events, and removes the rows that repeat one.
+pub(super) fn make_event_key(db: &Connection) -> rusqlite::Result<()> {
+    let [.., events] = &LARGE;
+    events.create_key(db)?;
+    db.execute_batch(&format!(
+        "DELETE FROM {table} WHERE rowid IN (
+           SELECT old.rowid FROM ({repeated}) JOIN {table} AS known ON known.rowid = last
+             JOIN {table} AS old INDEXED BY {index} ON {same_key} AND old.rowid < last)",
+        table = events.name,
+        repeated = repeated(events),
+        same_key = same_key(events),
+        index = events.key_index(),
     ))
 }
 
@@ -173,7 +193,7 @@ fn repeated(table: &Table) -> String {
 }
 
 /// That `old` has the key of `known`.
-fn same(table: &Table) -> String {
+fn same_key(table: &Table) -> String {
     let columns = table.key.split(", ").map(|column| format!("old.{column} = known.{column}"));
     columns.collect::<Vec<_>>().join(" AND ")
 }

@@ -83,7 +83,7 @@ pub(super) struct Totals {
 
 impl Totals {
     /// Counts the lines of a batch.
-    pub(super) fn add(&mut self, batch: Batch) {
+    pub(super) fn add(&mut self, batch: &Batch) {
         self.turns += batch.turns.len() as u64;
         self.compactions += batch.compactions.len() as u64;
         self.events += batch.events.len() as u64;
@@ -91,7 +91,7 @@ impl Totals {
         self.lines.add(batch.counts);
         self.skipped_lines += batch.skipped.len() as u64;
         let room = MAX_SKIPPED_LISTED.saturating_sub(self.skipped.len());
-        self.skipped.extend(batch.skipped.into_iter().take(room));
+        self.skipped.extend(batch.skipped.iter().take(room).copied());
     }
 }
 
@@ -138,11 +138,11 @@ impl<'c> Loader<'c> {
         })
     }
 
-    pub(super) fn apply(&mut self, batch: Batch) -> rusqlite::Result<()> {
+    pub(super) fn apply(&mut self, batch: &Batch) -> rusqlite::Result<()> {
         self.forget_cells();
         let text = batch.text.as_str();
         for turn in &batch.turns {
-            self.turn(&batch, turn)?;
+            self.turn(batch, turn)?;
         }
         for compaction in &batch.compactions {
             if run(&mut self.insert_compaction, compaction, text)? == 0 {

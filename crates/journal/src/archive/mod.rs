@@ -12,7 +12,8 @@
 //! | `stamps`, `fold` | what stamps say about turns |
 //! | `bulk`, `load`, `bind` | inserting: into an empty archive; into one that has rows |
 //! | `sessions` | aggregates of sessions |
-//! | `build`, `swap` | incremental build; full rebuild beside the old archive, then in its place |
+//! | `build` | what is to be done; the incremental build |
+//! | `fresh`, `swap` | full rebuild beside the old archive, then in its place |
 //! | `status`, `vacuum` | looking after it |
 //! | `query`, `aggregate` | asking it |
 
@@ -22,6 +23,7 @@ mod build;
 mod bulk;
 mod error;
 mod fold;
+mod fresh;
 mod load;
 mod open;
 mod query;

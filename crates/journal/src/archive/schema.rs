@@ -57,7 +57,7 @@ pub(super) const LARGE: [Table; 3] = [
     },
 ];
 
-const SMALL: [Table; 4] = [
+pub(super) const SMALL: [Table; 4] = [
     Table {
         name: "sessions",
         columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
@@ -86,25 +86,25 @@ const SMALL: [Table; 4] = [
     },
 ];
 
-/// In the order in which a rebuild makes them: the first is what the sessions are read by.
-const INDEXES: &str = "
-CREATE INDEX IF NOT EXISTS idx_turns_session ON turns (source, session_id, turn_index);
-CREATE INDEX IF NOT EXISTS idx_turns_ts ON turns (ts);
-CREATE INDEX IF NOT EXISTS idx_turns_model ON turns (model);
-CREATE INDEX IF NOT EXISTS idx_turns_activity ON turns (activity);
-CREATE INDEX IF NOT EXISTS idx_turns_project_key ON turns (project_key);
-CREATE INDEX IF NOT EXISTS idx_turns_workflow ON turns (workflow_id);
-CREATE INDEX IF NOT EXISTS idx_turns_attribution_fidelity ON turns (attribution_fidelity);
-CREATE INDEX IF NOT EXISTS idx_sessions_started_at ON sessions (started_at);
-CREATE INDEX IF NOT EXISTS idx_sessions_project_key ON sessions (project_key);
-CREATE INDEX IF NOT EXISTS idx_sessions_workflow_id ON sessions (workflow_id);
-CREATE INDEX IF NOT EXISTS idx_tool_calls_name ON tool_calls (tool_name);
-CREATE INDEX IF NOT EXISTS idx_tool_calls_use_id ON tool_calls (tool_use_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_use_id ON tool_result_events (tool_use_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_session ON tool_result_events (source, session_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_subagent ON tool_result_events (subagent_session_id);
-CREATE INDEX IF NOT EXISTS idx_stamps_session ON stamps (source, session_id);
-";
+/// Name, table, columns. The first is what a rebuild reads the sessions by.
+const INDEXES: [(&str, &str, &str); 16] = [
+    ("idx_turns_session", "turns", "source, session_id, turn_index"),
+    ("idx_turns_ts", "turns", "ts"),
+    ("idx_turns_model", "turns", "model"),
+    ("idx_turns_activity", "turns", "activity"),
+    ("idx_turns_project_key", "turns", "project_key"),
+    ("idx_turns_workflow", "turns", "workflow_id"),
+    ("idx_turns_attribution_fidelity", "turns", "attribution_fidelity"),
+    ("idx_sessions_started_at", "sessions", "started_at"),
+    ("idx_sessions_project_key", "sessions", "project_key"),
+    ("idx_sessions_workflow_id", "sessions", "workflow_id"),
+    ("idx_tool_calls_name", "tool_calls", "tool_name"),
+    ("idx_tool_calls_use_id", "tool_calls", "tool_use_id"),
+    ("idx_tool_result_events_use_id", "tool_result_events", "tool_use_id"),
+    ("idx_tool_result_events_session", "tool_result_events", "source, session_id"),
+    ("idx_tool_result_events_subagent", "tool_result_events", "subagent_session_id"),
+    ("idx_stamps_session", "stamps", "source, session_id"),
+];
 
 /// Columns that some releases did not have: table, column, type.
 const ADDED_COLUMNS: [(&str, &str, &str); 10] = [
@@ -120,22 +120,9 @@ const ADDED_COLUMNS: [(&str, &str, &str); 10] = [
     ("archive_state", "journal_state", "TEXT"),
 ];
 
-/// Creates the tables that are not there, with their keys.
-fn create_tables(db: &Connection) -> rusqlite::Result<()> {
-    LARGE.iter().chain(&SMALL).try_for_each(|table| table.create(db))
-}
-
-/// Creates all tables, the large ones without their keys.
-pub(super) fn create_tables_for_load(db: &Connection) -> rusqlite::Result<()> {
-    for Table { name, columns, .. } in &LARGE {
-        db.execute_batch(&format!("CREATE TABLE {name} ({columns})"))?;
-    }
-    SMALL.iter().try_for_each(|table| table.create(db))
-}
-
-/// Creates the secondary indexes that are not there.
-pub(super) fn create_indexes(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(INDEXES)
+/// All tables.
+fn tables() -> impl Iterator<Item = &'static Table> {
+    LARGE.iter().chain(&SMALL)
 }
 
 impl Table {
@@ -144,8 +131,24 @@ impl Table {
         format!("{} ({}, PRIMARY KEY ({}))", self.name, self.columns, self.key)
     }
 
-    fn create(&self, db: &Connection) -> rusqlite::Result<()> {
+    /// Creates the table with its key, if it is not there.
+    pub(super) fn create(&self, db: &Connection) -> rusqlite::Result<()> {
         db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {}", self.definition()))
+    }
+
+    /// Creates the table without its key.
+    pub(super) fn create_without_key(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE TABLE {} ({})", self.name, self.columns))
+    }
+
+    /// Creates the secondary indexes that are not there.
+    pub(super) fn create_indexes(&self, db: &Connection) -> rusqlite::Result<()> {
+        for (name, table, columns) in INDEXES {
+            if table == self.name {
+                db.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"))?;
+            }
+        }
+        Ok(())
     }
 
     /// The index that [`create_key`](Self::create_key) makes.
@@ -184,13 +187,13 @@ pub(super) fn complete(db: &Connection) -> rusqlite::Result<()> {
     if is_complete(db)? {
         return Ok(());
     }
-    create_tables(db)?;
+    tables().try_for_each(|table| table.create(db))?;
     for (table, column, kind) in ADDED_COLUMNS {
         if !has_column(db, table, column)? {
             db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
         }
     }
-    db.execute_batch(INDEXES)?;
+    tables().try_for_each(|table| table.create_indexes(db))?;
     db.execute(
         "INSERT OR IGNORE INTO archive_state (id, archive_version) VALUES (1, ?1)",
         [ARCHIVE_VERSION],
@@ -210,7 +213,7 @@ fn is_complete(db: &Connection) -> rusqlite::Result<bool> {
         |row| row.get(0),
     )?;
     let state: i64 = db.query_row("SELECT count(*) FROM archive_state", [], |row| row.get(0))?;
-    let expected = INDEXES.matches("CREATE INDEX").count() + 2;
+    let expected = INDEXES.len() + 2;
     Ok(usize::try_from(objects).is_ok_and(|objects| objects >= expected) && state == 1)
 }
 
