@@ -42,7 +42,7 @@ pub(super) struct Source {
 
 impl Source {
     /// `None` when there is no such file, or it is something else.
-    fn open(dir: &dyn Dir) -> Result<Option<Self>, ArchiveError> {
+    pub(super) fn open(dir: &dyn Dir) -> Result<Option<Self>, ArchiveError> {
         let Some(file) = if_found(dir.open(Path::new(LEDGER), Open::READ))? else { return Ok(None) };
         let metadata = file.metadata()?;
         Ok((metadata.kind == Kind::File).then_some(Self { file: Arc::from(file), metadata }))

@@ -173,3 +173,26 @@ impl Drop for Leftover<'_> {
         let _ = self.0.remove(self.1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::{Home, LEDGER};
+    use crate::lock::Locks;
+
+    #[test]
+    fn a_failure_of_the_thread_of_the_events_ends_the_rebuild_and_is_what_it_says() {
+        let folder = tempfile::tempdir().unwrap();
+        let line = r#"{"v":1,"kind":"tool_result_event","record":{"source":"x","sessionId":"s","toolUseId":"u","eventIndex":1,"status":"completed","eventSource":"tool_result"}}"#;
+        // More than what may wait for the thread.
+        std::fs::write(folder.path().join(LEDGER), format!("{line}\n").repeat(50_000)).unwrap();
+        let dir = Home::at(folder.path()).dir().unwrap();
+        let guard = Locks::new(Arc::clone(&dir)).acquire("archive").unwrap();
+        let fresh = Fresh { dir: &dir, guard: &guard, now: "now", full: true };
+        let source = Source::open(&*dir).unwrap();
+        let nowhere = folder.path().join("gone/events");
+        let outcome = fresh.fill(&folder.path().join("new"), &nowhere, source.as_ref(), &mut |_, _| {});
+        let Err(Failure::Sqlite(error)) = outcome else { panic!("the failure is SQLite's") };
+        assert_eq!(error.sqlite_error_code(), Some(rusqlite::ErrorCode::CannotOpen));
+    }
+}
