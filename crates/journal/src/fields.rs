@@ -43,9 +43,9 @@ fn pick_common<'a, const N: usize>(
     names: &impl Fn(Kind) -> &'static [&'static str; N],
 ) -> Option<Picked<'a, N>> {
     let rest = trim_end(text).strip_prefix("{\"v\":1,\"kind\":\"")?;
-    let (kind, rest) = rest.split_once('"')?;
+    let (kind, rest) = rest.split_at_checked(memchr::memchr(b'"', rest.as_bytes())?)?;
     let kind = Kind::from_name(kind).filter(|kind| *kind != Kind::Stamp)?;
-    let record = rest.strip_prefix(",\"record\":")?.strip_suffix('}')?;
+    let record = rest.strip_prefix("\",\"record\":")?.strip_suffix('}')?;
     let mut parser = Parser::new(record);
     let picked = pick(&mut parser, names(kind)).ok()?;
     parser.end().ok()?;

@@ -82,16 +82,39 @@ pub fn fingerprint(turn: Object<'_>) -> Option<Hash64> {
 
 /// The id, from the members that [`parts`] lists.
 pub(crate) fn id_of(kind: Kind, members: &[Option<Value<'_>>; PARTS]) -> Option<Hash64> {
-    let [a, b, c, d, e, f, _] = *members;
-    let text = match kind {
-        Kind::Turn | Kind::Compaction | Kind::UserTurn => {
-            [a, b, c].map(|value| part(value, "undefined", "null")).join("|")
-        }
-        Kind::Relationship => [a, b, c, d, e, f].map(|value| part(value, "", "")).join("|"),
-        Kind::ToolResultEvent => [a, b, c, d].map(|value| part(value, "", "")).join("|"),
+    let (count, absent, null) = match kind {
+        Kind::Turn | Kind::Compaction | Kind::UserTurn => (3, "undefined", "null"),
+        Kind::Relationship => (6, "", ""),
+        Kind::ToolResultEvent => (4, "", ""),
         Kind::Stamp => return None,
     };
-    Some(Hash64::of(&text))
+    let mut text = Joined::default();
+    members.iter().take(count).for_each(|value| text.add(|out| write_part(out, *value, absent, null)));
+    Some(text.hash())
+}
+
+/// Parts joined by `|`.
+#[derive(Default)]
+struct Joined {
+    text: String,
+    parts: usize,
+}
+
+impl Joined {
+    fn add(&mut self, write: impl FnOnce(&mut String)) {
+        if self.parts == 0 {
+            // One allocation for nearly all.
+            self.text.reserve(192);
+        } else {
+            self.text.push('|');
+        }
+        self.parts += 1;
+        write(&mut self.text);
+    }
+
+    fn hash(&self) -> Hash64 {
+        Hash64::of(&self.text)
+    }
 }
 
 /// The fingerprint, from the members that [`parts`] lists for a turn.
@@ -105,29 +128,26 @@ pub(crate) fn fingerprint_of(members: &[Option<Value<'_>>; PARTS]) -> Option<Has
     };
     let [input, output, cache_read, cache_5m, cache_1h] = usage;
     let args = match calls?.as_array()?.items().next() {
-        None => String::new(),
         Some(Value::Null) => return None,
-        Some(call) => match call.as_object().and_then(|call| call.get("argsHash")) {
-            Some(Value::String(hash)) => first_units(&hash.decode(), 4),
-            _ => String::new(),
-        },
+        Some(Value::Object(call)) => call.get("argsHash").and_then(Value::as_str),
+        _ => None,
     };
-    let parts = [
-        part(ts, "", ""),
-        part(model, "", ""),
-        add(input, output),
-        part(cache_read, "", ""),
-        add(cache_5m, cache_1h),
-        args,
-    ];
-    Some(Hash64::of(&parts.join("|")))
+    let mut text = Joined::default();
+    text.add(|out| write_part(out, ts, "", ""));
+    text.add(|out| write_part(out, model, "", ""));
+    text.add(|out| write_sum(out, input, output));
+    text.add(|out| write_part(out, cache_read, "", ""));
+    text.add(|out| write_sum(out, cache_5m, cache_1h));
+    text.add(|out| out.push_str(&args.map(|args| first_units(&args.decode(), 4)).unwrap_or_default()));
+    Some(text.hash())
 }
 
-fn part(value: Option<Value<'_>>, absent: &str, null: &str) -> String {
+fn write_part(out: &mut String, value: Option<Value<'_>>, absent: &str, null: &str) {
     match value {
-        None => absent.to_owned(),
-        Some(Value::Null) => null.to_owned(),
-        Some(value) => js_string(value),
+        None => out.push_str(absent),
+        Some(Value::Null) => out.push_str(null),
+        Some(Value::String(text)) => out.push_str(&text.decode()),
+        Some(value) => out.push_str(&js_string(value)),
     }
 }
 
@@ -155,10 +175,12 @@ fn js_string(value: Value<'_>) -> String {
 }
 
 /// `String(a + b)`: a sum, or a concatenation as soon as one of the two is no number.
-fn add(a: Option<Value<'_>>, b: Option<Value<'_>>) -> String {
-    match (number(a), number(b)) {
-        (Some(a), Some(b)) => number_text(a + b),
-        _ => format!("{}{}", part(a, "undefined", "null"), part(b, "undefined", "null")),
+fn write_sum(out: &mut String, a: Option<Value<'_>>, b: Option<Value<'_>>) {
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        out.push_str(&number_text(a + b));
+    } else {
+        write_part(out, a, "undefined", "null");
+        write_part(out, b, "undefined", "null");
     }
 }
 
@@ -174,8 +196,10 @@ fn number(value: Option<Value<'_>>) -> Option<f64> {
 
 /// The first `count` UTF-16 units, as `String.prototype.slice` cuts.
 fn first_units(text: &str, count: usize) -> String {
-    let units: Vec<u16> = text.encode_utf16().take(count).collect();
-    String::from_utf16_lossy(&units)
+    match text.get(..count) {
+        Some(start) if start.is_ascii() => start.to_owned(),
+        _ => String::from_utf16_lossy(&text.encode_utf16().take(count).collect::<Vec<u16>>()),
+    }
 }
 
 #[cfg(test)]

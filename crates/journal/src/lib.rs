@@ -73,7 +73,7 @@
 //! | archive 3–6 | `archive.rs: stamps_reach_turns_before_and_after_them` |
 //! | archive 7, 10 | `archive.rs: a_second_build_without_changes_applies_nothing`, `a_torn_last_line_is_left_for_later` |
 //! | archive 8 | `archive.rs: many_stamps_do_not_slow_a_turn_down` |
-//! | archive 9, 15, 16, 24 | `fixture.rs: incremental_builds_have_every_row_and_every_count_of_the_original`, `a_full_rebuild_has_…` |
+//! | archive 9, 15, 16, 24 | `fixture.rs: incremental_builds_have_every_row_and_every_count_of_the_original`, `a_full_rebuild_has_…`, `rebuild.rs: repeated_records_come_to_the_same_…` |
 //! | archive 17, 20, 19 | `fixture.rs: the_file_begins_as_documented`, `archive.rs: builds_set_their_times` |
 //! | archive 18 | `archive.rs: a_ledger_that_shrank_is_archived_anew` |
 //! | archive 21 | `archive.rs: a_torn_last_line_is_left_for_later` |

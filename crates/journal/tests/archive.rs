@@ -446,19 +446,6 @@ fn availability_is_a_regular_file_and_queries_create_nothing() {
 }
 
 #[test]
-fn an_archive_in_a_home_that_cannot_be_written_is_read() {
-    use std::os::unix::fs::PermissionsExt;
-    let home = TestHome::with(&["ledger.jsonl"]);
-    home.build();
-    // Root may write anywhere, so only what everybody sees is asserted: reading works.
-    fs::set_permissions(home.folder.path(), fs::Permissions::from_mode(0o555)).unwrap();
-    let status = home.archive().status();
-    let turns = home.archive().turns(&Query::default());
-    fs::set_permissions(home.folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    assert_eq!((status.unwrap().rows.turns, turns.unwrap().len()), (78, 78));
-}
-
-#[test]
 fn skipped_lines_say_what_is_wrong() {
     let home = TestHome::new();
     home.write(

@@ -193,3 +193,56 @@ fn another_storage_is_refused() {
     assert_eq!(output.status.code(), Some(1));
     assert!(stderr(&output).contains("archive operations require RELAYBURN_STORAGE=file (got sqlite)"));
 }
+
+/// As a user who may read the home and nothing else; root would be allowed to write whatever the mode says.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_home_that_cannot_be_written_is_read_and_left_as_it_is() {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::process::CommandExt as _;
+
+    let home = TestHome::with(&["ledger.jsonl"]);
+    home.build();
+    // The second build leaves its rows in the log beside the archive.
+    home.append("ledger.jsonl", "\n".to_owned() + &turn_line("s", "a", 0));
+    home.build();
+    assert!(home.path("archive.sqlite-wal").exists());
+    let program = tempfile::tempdir().unwrap();
+    let burn = program.path().join("burn");
+    fs::copy(env!("CARGO_BIN_EXE_burn"), &burn).unwrap();
+    for (folder, mode) in [(program.path(), 0o755), (home.folder.path(), 0o555)] {
+        fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    }
+    let names = || {
+        let entries = fs::read_dir(home.folder.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = (names(), home.read("archive.sqlite"));
+    let run = |args: &[&str]| {
+        let mut command = Command::new(&burn);
+        command.args(args).env("RELAYBURN_HOME", home.folder.path()).env("HOME", "/nonexistent");
+        if rustix::process::geteuid().is_root() {
+            command.uid(65534).gid(65534);
+        }
+        command.output().unwrap()
+    };
+    let status = run(&["state", "status", "--json"]);
+    assert_eq!(status.status.code(), Some(0), "{}", stderr(&status));
+    let json: Value = serde_json::from_str(&stdout(&status)).unwrap();
+    assert_eq!(
+        (&json["archive"]["rowCounts"]["turns"], &json["classifier"]["turns"]),
+        (&79.into(), &80.into())
+    );
+    for args in
+        [&["state", "rebuild", "archive"][..], &["state", "rebuild", "index"], &["state", "reset", "--force"]]
+    {
+        let refused = run(args);
+        assert_eq!(refused.status.code(), Some(1), "{args:?}");
+        assert!(stderr(&refused).contains("denied"), "{args:?}: {}", stderr(&refused));
+    }
+    assert_eq!((names(), home.read("archive.sqlite")), before);
+    fs::set_permissions(home.folder.path(), Permissions::from_mode(0o755)).unwrap();
+}

@@ -12,19 +12,20 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use ledger_fs::{Dir, File, Kind, Metadata, Open, temporary_name};
-use rusqlite::{Connection, OpenFlags};
+use ledger_fs::{Dir, File, Kind, Metadata, Open};
+use rusqlite::Connection;
 
 use super::error::{ArchiveError, Context};
+use super::fresh::Fresh;
 use super::load::{Loader, Totals};
 use super::report::{BuildReport, MAX_SKIPPED_LISTED};
-use super::rows::parse_piece;
+use super::rows::{Batch, parse_piece};
 use super::schema;
 use super::sessions;
 use super::stamps::{Affected, insert, parse_stamps, sources};
 use super::state::{Counts, Journal, State, tail_hash};
-use super::{Archive, open, swap};
-use crate::home::{ARCHIVE, LEDGER, if_found};
+use super::{Archive, open};
+use crate::home::{LEDGER, if_found};
 use crate::jsonl::ChunkReader;
 use crate::lock::Guard;
 use crate::parallel::in_order;
@@ -34,20 +35,20 @@ use crate::stamp::now_iso;
 pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
 
 /// The ledger as it is at the beginning of a build.
-struct Source {
-    file: Arc<dyn File>,
-    metadata: Metadata,
+pub(super) struct Source {
+    pub(super) file: Arc<dyn File>,
+    pub(super) metadata: Metadata,
 }
 
 impl Source {
     /// `None` when there is no such file, or it is something else.
-    fn open(dir: &dyn Dir) -> Result<Option<Self>, ArchiveError> {
+    pub(super) fn open(dir: &dyn Dir) -> Result<Option<Self>, ArchiveError> {
         let Some(file) = if_found(dir.open(Path::new(LEDGER), Open::READ))? else { return Ok(None) };
         let metadata = file.metadata()?;
         Ok((metadata.kind == Kind::File).then_some(Self { file: Arc::from(file), metadata }))
     }
 
-    fn mtime_ms(&self) -> i64 {
+    pub(super) fn mtime_ms(&self) -> i64 {
         mtime_ms(&self.metadata)
     }
 }
@@ -148,13 +149,13 @@ impl Archive {
 }
 
 /// A failure inside a build, before it is known to whom it is told.
-enum Failure {
+pub(super) enum Failure {
     Sqlite(rusqlite::Error),
     Other(ArchiveError),
 }
 
 impl Failure {
-    fn in_context(self, context: &Context<'_>) -> ArchiveError {
+    pub(super) fn in_context(self, context: &Context<'_>) -> ArchiveError {
         match self {
             Self::Sqlite(error) => context.wrap(error),
             Self::Other(error) => error,
@@ -216,7 +217,7 @@ fn increment(
     if end > start {
         let affected = apply_stamps(db, source, start, end, totals, progress)?;
         let mut loader = Loader::new(db, std::mem::take(totals))?;
-        cursor = apply_lines(&mut loader, source, start, end, progress)?;
+        cursor = apply_lines(source, start, end, progress, |batch| Ok(loader.apply(&batch)?))?;
         let rowids = affected.turns(db)?;
         loader.refold(db, &rowids)?;
         *totals = std::mem::take(&mut loader.totals);
@@ -250,7 +251,12 @@ impl Drop for Rollback<'_> {
     }
 }
 
-fn journal(source: &Source, cursor: u64, now: &str, counts: Option<Counts>) -> Result<Journal, Failure> {
+pub(super) fn journal(
+    source: &Source,
+    cursor: u64,
+    now: &str,
+    counts: Option<Counts>,
+) -> Result<Journal, Failure> {
     let id = source.metadata.id;
     Ok(Journal {
         offset: cursor,
@@ -263,7 +269,7 @@ fn journal(source: &Source, cursor: u64, now: &str, counts: Option<Counts>) -> R
 }
 
 /// The first sweep: stamps into their table.
-fn apply_stamps(
+pub(super) fn apply_stamps(
     db: &Connection,
     source: &Source,
     start: u64,
@@ -295,90 +301,20 @@ fn apply_stamps(
 }
 
 /// The second sweep: everything else. Returns the end of the last whole line.
-fn apply_lines(
-    loader: &mut Loader<'_>,
+pub(super) fn apply_lines(
     source: &Source,
     start: u64,
     end: u64,
     progress: Progress<'_>,
+    mut apply: impl FnMut(Batch) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let reader = ChunkReader::new(Arc::clone(&source.file), start, end);
     let mut cursor = start;
     in_order(reader, 1, parse_piece, |batch| {
         cursor = batch.end;
-        loader.apply(batch)?;
+        apply(batch)?;
         progress((end - start) / 10 + (cursor - start) / 10 * 9, end - start);
         Ok::<(), Failure>(())
     })?;
     Ok(cursor)
-}
-
-/// A database made from nothing.
-struct Fresh<'a> {
-    dir: &'a Arc<dyn Dir>,
-    guard: &'a Guard,
-    now: &'a str,
-    full: bool,
-}
-
-impl Fresh<'_> {
-    /// Makes it beside the archive, then puts it in its place.
-    fn make(&self, source: Option<&Source>, progress: Progress<'_>) -> Result<Totals, Failure> {
-        swap::remove_leftovers(&**self.dir)?;
-        let temporary = temporary_name(Path::new(ARCHIVE));
-        let _leftover = Leftover(&**self.dir, &temporary);
-        let totals = self.fill(&self.dir.path().join(&temporary), source, progress)?;
-        self.guard.check().map_err(ArchiveError::from)?;
-        swap::replace(&**self.dir, &temporary)?;
-        Ok(totals)
-    }
-
-    fn fill(&self, path: &Path, source: Option<&Source>, progress: Progress<'_>) -> Result<Totals, Failure> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let db = Connection::open_with_flags(path, flags)?;
-        // Nobody sees this file before it is complete and synced, so neither journal nor syncs are needed to make it.
-        db.execute_batch(
-            "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-             PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -65536; PRAGMA threads = 2;",
-        )?;
-        let mut totals = Totals::default();
-        let mut state = State { last_built_at: Some(self.now.to_owned()), ..State::default() };
-        state.last_rebuild_at = self.full.then(|| self.now.to_owned());
-        db.execute_batch("BEGIN")?;
-        schema::create_tables(&db)?;
-        if let Some(source) = source {
-            let end = source.metadata.len;
-            apply_stamps(&db, source, 0, end, &mut totals, progress)?;
-            let mut loader = Loader::new(&db, totals)?;
-            let cursor = apply_lines(&mut loader, source, 0, end, progress)?;
-            totals = std::mem::take(&mut loader.totals);
-            drop(loader);
-            state.offset = cursor;
-            state.mtime_ms = source.mtime_ms();
-            // From here on tables are read in their order, and this is also how much a sort holds in memory.
-            db.execute_batch("PRAGMA cache_size = -16384")?;
-            schema::create_indexes(&db)?;
-            totals.rows.sessions = sessions::fill(&db)?;
-            let counts = Counts::new(totals.lines, totals.rows, totals.fidelity.clone());
-            state.journal = Some(journal(source, cursor, self.now, Some(counts))?);
-        } else {
-            schema::create_indexes(&db)?;
-        }
-        state.write(&db)?;
-        db.execute_batch("COMMIT; PRAGMA locking_mode = NORMAL; PRAGMA journal_mode = WAL;")?;
-        db.close().map_err(|(_, error)| error)?;
-        Ok(totals)
-    }
-}
-
-/// Removes a database that did not get its name.
-struct Leftover<'a>(&'a dyn Dir, &'a Path);
-
-impl Drop for Leftover<'_> {
-    fn drop(&mut self) {
-        // The next rebuild tries again.
-        let _ = self.0.remove(self.1);
-    }
 }

@@ -59,6 +59,8 @@ struct OfSession {
 pub(super) struct Folder<'c> {
     of_session: Statement<'c>,
     sessions: HashMap<(String, String), Rc<OfSession>>,
+    /// Turns of a session mostly come one after the other.
+    last: Option<((String, String), Rc<OfSession>)>,
     by_message: HashMap<String, Vec<Placed>>,
     /// Those that name neither session nor message.
     others: Vec<Placed>,
@@ -72,6 +74,7 @@ impl<'c> Folder<'c> {
                  WHERE source IN ('*', ?1) AND session_id = ?2 AND session_id <> '*' ORDER BY ts, ledger_offset_bytes",
             )?,
             sessions: HashMap::new(),
+            last: None,
             by_message: HashMap::new(),
             others: Vec::new(),
         };
@@ -113,15 +116,27 @@ impl<'c> Folder<'c> {
 
     fn session(&mut self, source: &str, session: Option<&str>) -> rusqlite::Result<Rc<OfSession>> {
         let session = session.unwrap_or_default();
-        let key = (source.to_owned(), session.to_owned());
-        if let Some(found) = self.sessions.get(&key) {
+        if let Some((key, found)) = &self.last
+            && key.0 == source
+            && key.1 == session
+        {
             return Ok(Rc::clone(found));
         }
+        let key = (source.to_owned(), session.to_owned());
+        let found = match self.sessions.get(&key) {
+            Some(found) => Rc::clone(found),
+            None => self.read_session(key.clone())?,
+        };
+        self.last = Some((key, Rc::clone(&found)));
+        Ok(found)
+    }
+
+    fn read_session(&mut self, key: (String, String)) -> rusqlite::Result<Rc<OfSession>> {
         if self.sessions.len() >= MAX_SESSIONS {
             self.sessions.clear();
         }
         let mut stamps = Vec::new();
-        let mut rows = self.of_session.query(params![source, session])?;
+        let mut rows = self.of_session.query(params![key.0, key.1])?;
         while let Some(row) = rows.next()? {
             stamps.extend(read(row)?);
         }

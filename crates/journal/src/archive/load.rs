@@ -1,13 +1,15 @@
 //! Putting rows into the archive (specification §6.6).
 
 use std::collections::{BTreeMap, HashSet};
+use std::rc::Rc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OptionalExtension as _, Statement, ToSql};
+use rusqlite::{Connection, OptionalExtension as _, ToSql};
 
-use super::fold::Folder;
+use super::bind::{Row, Rows};
+use super::fold::{Folded, Folder};
 use super::report::{MAX_SKIPPED_LISTED, RowCounts, SkippedLine};
-use super::rows::{Batch, Cell, LineCounts, TurnRow};
+use super::rows::{Batch, CallRow, Cell, LineCounts, TurnRow};
 use crate::stamp::TurnKey;
 
 /// All columns of `turns`: first the 27 that come from the line, then those that come from stamps.
@@ -46,9 +48,16 @@ pub(super) const TURN_COLUMNS: [&str; 32] = [
     "enrichment_json",
 ];
 const FIDELITY_CELL: usize = 24;
-const FIRST_FOLDED: usize = 27;
+/// Where turns without a fidelity are counted.
+pub(super) const UNKNOWN_CLASS: &str = "unknown";
 
-const EVENT_COLUMNS: &str = "source, session_id, message_id, tool_use_id, call_index, event_index, status, content_length, \
+pub(super) const COMPACTION_COLUMNS: &str =
+    "source, session_id, ts, preceding_message_id, tokens_before_compact";
+
+pub(super) const CALL_COLUMNS: &str = "source, session_id, message_id, call_index, tool_use_id, tool_name, target, args_hash, \
+     is_error, replaced_tools, collapsed_calls";
+
+pub(super) const EVENT_COLUMNS: &str = "source, session_id, message_id, tool_use_id, call_index, event_index, status, content_length, \
      content_hash, is_error, subagent_session_id, agent_id, event_source, ts";
 
 /// What a range brought.
@@ -72,17 +81,31 @@ pub(super) struct Totals {
     pub(super) session_ids: HashSet<String>,
 }
 
-/// Inserts batch after batch through statements that are prepared once.
+impl Totals {
+    /// Counts the lines of a batch.
+    pub(super) fn add(&mut self, batch: &Batch) {
+        self.turns += batch.turns.len() as u64;
+        self.compactions += batch.compactions.len() as u64;
+        self.events += batch.events.len() as u64;
+        self.scanned_bytes += batch.scanned_bytes;
+        self.lines.add(batch.counts);
+        self.skipped_lines += batch.skipped.len() as u64;
+        let room = MAX_SKIPPED_LISTED.saturating_sub(self.skipped.len());
+        self.skipped.extend(batch.skipped.iter().take(room).copied());
+    }
+}
+
+/// Adds batch after batch to an archive that has rows, through statements that are prepared once.
 pub(super) struct Loader<'c> {
-    insert_turn: Statement<'c>,
-    update_turn: Statement<'c>,
-    old_fidelity: Statement<'c>,
-    delete_calls: Statement<'c>,
-    insert_call: Statement<'c>,
-    insert_event: Statement<'c>,
-    replace_event: Statement<'c>,
-    insert_compaction: Statement<'c>,
-    replace_compaction: Statement<'c>,
+    insert_turn: Rows<'c>,
+    update_turn: Rows<'c>,
+    old_fidelity: Rows<'c>,
+    delete_calls: Rows<'c>,
+    insert_call: Rows<'c>,
+    insert_event: Rows<'c>,
+    replace_event: Rows<'c>,
+    insert_compaction: Rows<'c>,
+    replace_compaction: Rows<'c>,
     folder: Folder<'c>,
     last_session: (String, String),
     pub(super) totals: Totals,
@@ -90,56 +113,36 @@ pub(super) struct Loader<'c> {
 
 impl<'c> Loader<'c> {
     pub(super) fn new(db: &'c Connection, totals: Totals) -> rusqlite::Result<Self> {
-        let columns = TURN_COLUMNS.join(", ");
-        let places = places(TURN_COLUMNS.len());
-        let changes: Vec<String> = TURN_COLUMNS
-            .iter()
-            .enumerate()
-            .skip(3)
-            .map(|(index, column)| format!("{column} = ?{}", index + 1))
-            .collect();
-        let events = self::places(14);
+        let prepare = |sql: &str| Rows::prepare(db, sql, 1);
+        let insert = |how: &str, table: &str, columns: &str, conflict: &str| {
+            let places = places(columns.split(',').count());
+            prepare(&format!("INSERT {how} INTO {table} ({columns}) VALUES ({places}) {conflict}"))
+        };
+        let changes: Vec<String> =
+            (1..).zip(TURN_COLUMNS).skip(3).map(|(place, column)| format!("{column} = ?{place}")).collect();
+        let key = "source = ?1 AND session_id = ?2 AND message_id = ?3";
+        let ignore = "ON CONFLICT DO NOTHING";
         Ok(Self {
-            insert_turn: db
-                .prepare(&format!("INSERT INTO turns ({columns}) VALUES ({places}) ON CONFLICT DO NOTHING"))?,
-            update_turn: db.prepare(&format!(
-                "UPDATE turns SET {} WHERE source = ?1 AND session_id = ?2 AND message_id = ?3",
-                changes.join(", ")
-            ))?,
-            old_fidelity: db.prepare(
-                "SELECT attribution_fidelity FROM turns WHERE source = ?1 AND session_id = ?2 AND message_id = ?3",
-            )?,
-            delete_calls: db
-                .prepare("DELETE FROM tool_calls WHERE source = ?1 AND session_id = ?2 AND message_id = ?3")?,
-            insert_call: db.prepare(
-                "INSERT OR REPLACE INTO tool_calls (source, session_id, message_id, call_index, tool_use_id, tool_name,
-                 target, args_hash, is_error, replaced_tools, collapsed_calls)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-            )?,
-            insert_event: db.prepare(&format!(
-                "INSERT INTO tool_result_events ({EVENT_COLUMNS}) VALUES ({events}) ON CONFLICT DO NOTHING"
-            ))?,
-            replace_event: db.prepare(&format!(
-                "INSERT OR REPLACE INTO tool_result_events ({EVENT_COLUMNS}) VALUES ({events})"
-            ))?,
-            insert_compaction: db.prepare(
-                "INSERT INTO compactions (source, session_id, ts, preceding_message_id, tokens_before_compact)
-                 VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-            )?,
-            replace_compaction: db.prepare(
-                "INSERT OR REPLACE INTO compactions (source, session_id, ts, preceding_message_id, tokens_before_compact)
-                 VALUES (?1, ?2, ?3, ?4, ?5)",
-            )?,
+            insert_turn: insert("", "turns", &TURN_COLUMNS.join(", "), ignore)?,
+            update_turn: prepare(&format!("UPDATE turns SET {} WHERE {key}", changes.join(", ")))?,
+            old_fidelity: prepare(&format!("SELECT attribution_fidelity FROM turns WHERE {key}"))?,
+            delete_calls: prepare(&format!("DELETE FROM tool_calls WHERE {key}"))?,
+            insert_call: insert("OR REPLACE", "tool_calls", CALL_COLUMNS, "")?,
+            insert_event: insert("", "tool_result_events", EVENT_COLUMNS, ignore)?,
+            replace_event: insert("OR REPLACE", "tool_result_events", EVENT_COLUMNS, "")?,
+            insert_compaction: insert("", "compactions", COMPACTION_COLUMNS, ignore)?,
+            replace_compaction: insert("OR REPLACE", "compactions", COMPACTION_COLUMNS, "")?,
             folder: Folder::new(db)?,
             last_session: Default::default(),
             totals,
         })
     }
 
-    pub(super) fn apply(&mut self, batch: Batch) -> rusqlite::Result<()> {
+    pub(super) fn apply(&mut self, batch: &Batch) -> rusqlite::Result<()> {
+        self.forget_cells();
         let text = batch.text.as_str();
         for turn in &batch.turns {
-            self.turn(&batch, turn)?;
+            self.turn(batch, turn)?;
         }
         for compaction in &batch.compactions {
             if run(&mut self.insert_compaction, compaction, text)? == 0 {
@@ -155,100 +158,73 @@ impl<'c> Loader<'c> {
                 self.totals.rows.tool_result_events += 1;
             }
         }
-        let totals = &mut self.totals;
-        totals.turns += batch.turns.len() as u64;
-        totals.compactions += batch.compactions.len() as u64;
-        totals.events += batch.events.len() as u64;
-        totals.scanned_bytes += batch.scanned_bytes;
-        totals.lines.add(batch.counts);
-        totals.skipped_lines += batch.skipped.len() as u64;
-        let room = MAX_SKIPPED_LISTED.saturating_sub(totals.skipped.len());
-        totals.skipped.extend(batch.skipped.into_iter().take(room));
+        self.totals.add(batch);
         Ok(())
+    }
+
+    fn forget_cells(&mut self) {
+        let statements = [
+            &mut self.insert_turn,
+            &mut self.update_turn,
+            &mut self.old_fidelity,
+            &mut self.delete_calls,
+            &mut self.insert_call,
+            &mut self.insert_event,
+            &mut self.replace_event,
+            &mut self.insert_compaction,
+            &mut self.replace_compaction,
+        ];
+        statements.into_iter().for_each(Rows::forget_cells);
     }
 
     fn turn(&mut self, batch: &Batch, turn: &TurnRow) -> rusqlite::Result<()> {
         let text = batch.text.as_str();
-        let [source, session, message, _, ts, ..] = turn.cells;
-        let (source_text, session_text) = (key_text(source, text), key_text(session, text));
-        let (message_text, ts_text) = (message.text(text), ts.text(text));
-        let key = TurnKey {
-            session: Some(&session_text),
-            message: message_text.as_deref(),
-            ts: ts_text.as_deref(),
-        };
-        let folded = self.folder.fold(&source_text, key)?;
-        for (index, cell) in turn.cells.iter().enumerate() {
-            self.insert_turn.raw_bind_parameter(index + 1, cell.bind(text))?;
-        }
-        for (index, column) in folded.columns.iter().enumerate() {
-            self.insert_turn.raw_bind_parameter(FIRST_FOLDED + index + 1, column)?;
-        }
-        self.insert_turn.raw_bind_parameter(TURN_COLUMNS.len(), &folded.json)?;
-        let key_cells = [source, session, message];
-        if self.insert_turn.raw_execute()? == 1 {
+        let folded = fold(&mut self.folder, turn, text)?;
+        bind_turn(&mut self.insert_turn.row(0, text), turn, &folded)?;
+        if self.insert_turn.execute()? == 1 {
             self.totals.rows.turns += 1;
         } else {
-            self.update(&key_cells, turn, &folded, text)?;
+            self.update(turn, &folded, text)?;
         }
         let class = turn.cells.get(FIDELITY_CELL).and_then(|cell| cell.text(text));
-        let class = class.unwrap_or(std::borrow::Cow::Borrowed("unknown"));
+        let class = class.unwrap_or(std::borrow::Cow::Borrowed(UNKNOWN_CLASS));
         match self.totals.fidelity.get_mut(&*class) {
             Some(count) => *count += 1,
             None => {
                 self.totals.fidelity.insert(class.into_owned(), 1);
             }
         }
-        if self.last_session.0 != source_text || self.last_session.1 != session_text {
-            self.last_session = (source_text.into_owned(), session_text.into_owned());
+        let [source, session, _] = turn.key().map(|cell| cell.key_text(text));
+        if self.last_session.0 != source || self.last_session.1 != session {
+            self.last_session = (source.into_owned(), session.into_owned());
             if !self.totals.touched.contains(&self.last_session) {
                 self.totals.touched.insert(self.last_session.clone());
                 self.totals.session_ids.insert(self.last_session.1.clone());
             }
         }
-        self.calls(batch, turn, &key_cells)
+        self.calls(batch, turn)
     }
 
     /// A repeated turn: every other column is replaced, and its calls go.
-    fn update(
-        &mut self,
-        key: &[Cell; 3],
-        turn: &TurnRow,
-        folded: &super::fold::Folded,
-        text: &str,
-    ) -> rusqlite::Result<()> {
-        bind(&mut self.old_fidelity, key, text)?;
-        let mut rows = self.old_fidelity.raw_query();
-        let old: Option<String> = rows.next()?.map(|row| row.get(0)).transpose()?.flatten();
-        drop(rows);
-        if let Some(count) = self.totals.fidelity.get_mut(old.as_deref().unwrap_or("unknown")) {
+    fn update(&mut self, turn: &TurnRow, folded: &Rc<Folded>, text: &str) -> rusqlite::Result<()> {
+        self.old_fidelity.row(0, text).cells(&turn.key())?;
+        let old: Option<String> = self.old_fidelity.query(|row| row.get(0))?.flatten();
+        if let Some(count) = self.totals.fidelity.get_mut(old.as_deref().unwrap_or(UNKNOWN_CLASS)) {
             *count -= 1;
         }
-        bind(&mut self.update_turn, &turn.cells, text)?;
-        for (index, column) in folded.columns.iter().enumerate() {
-            self.update_turn.raw_bind_parameter(FIRST_FOLDED + index + 1, column)?;
-        }
-        self.update_turn.raw_bind_parameter(TURN_COLUMNS.len(), &folded.json)?;
-        self.update_turn.raw_execute()?;
-        let deleted = run(&mut self.delete_calls, key, text)? as u64;
+        bind_turn(&mut self.update_turn.row(0, text), turn, folded)?;
+        self.update_turn.execute()?;
+        let deleted = run(&mut self.delete_calls, &turn.key(), text)? as u64;
         self.totals.rows.tool_calls = self.totals.rows.tool_calls.saturating_sub(deleted);
         Ok(())
     }
 
-    fn calls(&mut self, batch: &Batch, turn: &TurnRow, key: &[Cell; 3]) -> rusqlite::Result<()> {
-        let text = batch.text.as_str();
+    fn calls(&mut self, batch: &Batch, turn: &TurnRow) -> rusqlite::Result<()> {
         let calls = batch.calls.get(turn.calls.clone()).unwrap_or_default();
         self.totals.rows.tool_calls += calls.len() as u64;
         for (index, call) in (0_i64..).zip(calls) {
-            let statement = &mut self.insert_call;
-            bind(statement, key, text)?;
-            statement.raw_bind_parameter(4, index)?;
-            for (index, cell) in call.cells.iter().enumerate() {
-                statement.raw_bind_parameter(index + 5, cell.bind(text))?;
-            }
-            statement.raw_bind_parameter(10, &call.replaced_tools)?;
-            statement.raw_bind_parameter(11, call.collapsed_calls.bind(text))?;
-            statement.raw_execute()?;
+            bind_call(&mut self.insert_call.row(0, &batch.text), turn, index, call)?;
+            self.insert_call.execute()?;
         }
         Ok(())
     }
@@ -289,27 +265,39 @@ pub(super) fn text_of(row: &rusqlite::Row<'_>, index: usize) -> rusqlite::Result
     })
 }
 
-/// A key as the text column will hold it: a number gets its fraction.
-fn key_text(cell: Cell, text: &str) -> std::borrow::Cow<'_, str> {
-    match cell {
-        Cell::Number(number) if number.fract() == 0.0 => format!("{number:.1}").into(),
-        Cell::Number(number) => number.to_string().into(),
-        _ => cell.text(text).unwrap_or_default(),
-    }
-}
-
 fn places(count: usize) -> String {
     (1..=count).map(|place| format!("?{place}")).collect::<Vec<_>>().join(", ")
 }
 
-fn bind(statement: &mut Statement<'_>, cells: &[Cell], text: &str) -> rusqlite::Result<()> {
-    for (index, cell) in cells.iter().enumerate() {
-        statement.raw_bind_parameter(index + 1, cell.bind(text))?;
-    }
-    Ok(())
+/// What stamps say about a turn that is about to be stored.
+pub(super) fn fold(folder: &mut Folder<'_>, turn: &TurnRow, text: &str) -> rusqlite::Result<Rc<Folded>> {
+    let [source, session, message, _, ts, ..] = turn.cells;
+    let (session, message, ts) = (session.key_text(text), message.text(text), ts.text(text));
+    let key = TurnKey { session: Some(&session), message: message.as_deref(), ts: ts.as_deref() };
+    folder.fold(&source.key_text(text), key)
 }
 
-fn run(statement: &mut Statement<'_>, cells: &[Cell], text: &str) -> rusqlite::Result<usize> {
-    bind(statement, cells, text)?;
-    statement.raw_execute()
+/// Binds [`TURN_COLUMNS`].
+pub(super) fn bind_turn(row: &mut Row<'_, '_>, turn: &TurnRow, folded: &Rc<Folded>) -> rusqlite::Result<()> {
+    row.cells(&turn.cells)?;
+    row.facts(folded)
+}
+
+/// Binds [`CALL_COLUMNS`].
+pub(super) fn bind_call(
+    row: &mut Row<'_, '_>,
+    turn: &TurnRow,
+    index: i64,
+    call: &CallRow,
+) -> rusqlite::Result<()> {
+    row.cells(&turn.key())?;
+    row.value(index)?;
+    row.cells(&call.cells)?;
+    row.value(&call.replaced_tools)?;
+    row.cells(&[call.collapsed_calls])
+}
+
+fn run(rows: &mut Rows<'_>, cells: &[Cell], text: &str) -> rusqlite::Result<usize> {
+    rows.row(0, text).cells(cells)?;
+    rows.execute()
 }

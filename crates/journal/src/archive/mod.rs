@@ -10,16 +10,20 @@
 //! | `open` | opening without changing anything |
 //! | `rows` | from lines to rows |
 //! | `stamps`, `fold` | what stamps say about turns |
-//! | `load` | inserting |
+//! | `bulk`, `load`, `bind` | inserting: into an empty archive; into one that has rows |
 //! | `sessions` | aggregates of sessions |
-//! | `build`, `swap` | incremental build; full rebuild beside the old archive, then in its place |
+//! | `build` | what is to be done; the incremental build |
+//! | `fresh`, `swap` | full rebuild beside the old archive, then in its place |
 //! | `status`, `vacuum` | looking after it |
 //! | `query`, `aggregate` | asking it |
 
 mod aggregate;
+mod bind;
 mod build;
+mod bulk;
 mod error;
 mod fold;
+mod fresh;
 mod load;
 mod open;
 mod query;

@@ -36,7 +36,7 @@ pub struct BuildReport {
 pub const MAX_SKIPPED_LISTED: usize = 20;
 
 /// A line that could not be archived.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SkippedLine {
     /// Where it begins in the ledger, in bytes.
     pub offset: u64,

@@ -62,6 +62,16 @@ impl Cell {
         }
     }
 
+    /// Whether both are the same value; texts are those of one batch.
+    pub(super) fn is_same(self, other: Self, text: &str) -> bool {
+        match (self, other) {
+            (Self::Text(one), Self::Text(other)) => {
+                one == other || (one.len == other.len && one.get(text) == other.get(text))
+            }
+            (one, other) => one == other,
+        }
+    }
+
     pub(super) const fn bind(self, text: &str) -> Bound<'_> {
         Bound { cell: self, text }
     }
@@ -69,6 +79,15 @@ impl Cell {
     /// The string, if it is one.
     pub(super) fn text(self, text: &str) -> Option<std::borrow::Cow<'_, str>> {
         if let Self::Text(span) = self { Some(span.get(text).decode()) } else { None }
+    }
+
+    /// A key as the text column will hold it: a number gets its fraction.
+    pub(super) fn key_text(self, text: &str) -> std::borrow::Cow<'_, str> {
+        match self {
+            Self::Number(number) if number.fract() == 0.0 => format!("{number:.1}").into(),
+            Self::Number(number) => number.to_string().into(),
+            _ => self.text(text).unwrap_or_default(),
+        }
     }
 }
 
@@ -119,6 +138,14 @@ pub(super) struct TurnRow {
     pub(super) cells: [Cell; TURN_CELLS],
     /// Its calls among those of the batch.
     pub(super) calls: Range<usize>,
+}
+
+impl TurnRow {
+    /// `source`, `session_id`, `message_id`
+    pub(super) const fn key(&self) -> [Cell; 3] {
+        let [source, session, message, ..] = self.cells;
+        [source, session, message]
+    }
 }
 
 /// A call of a turn.

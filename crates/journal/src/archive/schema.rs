@@ -19,15 +19,18 @@ use rusqlite::Connection;
 /// The version that this program reads and writes.
 pub const ARCHIVE_VERSION: i64 = 3;
 
-const TABLES: &str = "
-CREATE TABLE IF NOT EXISTS sessions (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
-  turn_count INTEGER NOT NULL DEFAULT 0, model_set_json TEXT, workflow_id TEXT, agent_id TEXT, parent_agent_id TEXT,
-  has_subagent INTEGER NOT NULL DEFAULT 0, min_fidelity TEXT, has_full_attribution INTEGER,
-  PRIMARY KEY (source, session_id)
-);
-CREATE TABLE IF NOT EXISTS turns (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, turn_index INTEGER NOT NULL,
+/// A table: its columns, and those of them that are its primary key.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    columns: &'static str,
+    pub(super) key: &'static str,
+}
+
+/// These hold nearly all rows. A rebuild makes them without their keys, which are made from the whole table afterwards.
+pub(super) const LARGE: [Table; 3] = [
+    Table {
+        name: "turns",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, turn_index INTEGER NOT NULL,
   ts TEXT NOT NULL, model TEXT NOT NULL, project TEXT, project_key TEXT, activity TEXT, stop_reason TEXT,
   has_edits INTEGER, retries INTEGER, is_sidechain INTEGER, subagent_id TEXT, parent_subagent_id TEXT,
   parent_tool_use_id TEXT, subagent_type TEXT, subagent_description TEXT,
@@ -35,57 +38,73 @@ CREATE TABLE IF NOT EXISTS turns (
   reasoning_tokens INTEGER NOT NULL DEFAULT 0, cache_read_tokens INTEGER NOT NULL DEFAULT 0,
   cache_create_5m_tokens INTEGER NOT NULL DEFAULT 0, cache_create_1h_tokens INTEGER NOT NULL DEFAULT 0,
   workflow_id TEXT, agent_id TEXT, persona TEXT, tier TEXT, enrichment_json TEXT,
-  attribution_fidelity TEXT, tokens_present INTEGER, cost_present INTEGER,
-  PRIMARY KEY (source, session_id, message_id)
-);
-CREATE TABLE IF NOT EXISTS tool_calls (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, call_index INTEGER NOT NULL,
+  attribution_fidelity TEXT, tokens_present INTEGER, cost_present INTEGER",
+        key: "source, session_id, message_id",
+    },
+    Table {
+        name: "tool_calls",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, call_index INTEGER NOT NULL,
   tool_use_id TEXT, tool_name TEXT NOT NULL, target TEXT, args_hash TEXT, is_error INTEGER,
-  replaced_tools TEXT, collapsed_calls INTEGER,
-  PRIMARY KEY (source, session_id, message_id, call_index)
-);
-CREATE TABLE IF NOT EXISTS tool_result_events (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, tool_use_id TEXT NOT NULL,
+  replaced_tools TEXT, collapsed_calls INTEGER",
+        key: "source, session_id, message_id, call_index",
+    },
+    Table {
+        name: "tool_result_events",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, tool_use_id TEXT NOT NULL,
   call_index INTEGER NOT NULL, event_index INTEGER NOT NULL, status TEXT, content_length INTEGER, content_hash TEXT,
-  is_error INTEGER, subagent_session_id TEXT, agent_id TEXT, event_source TEXT, ts TEXT,
-  PRIMARY KEY (source, session_id, message_id, tool_use_id, event_index)
-);
-CREATE TABLE IF NOT EXISTS stamps (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, selector_json TEXT,
-  enrichment_json TEXT NOT NULL, ledger_offset_bytes INTEGER NOT NULL,
-  PRIMARY KEY (source, session_id, ts, ledger_offset_bytes)
-);
-CREATE TABLE IF NOT EXISTS compactions (
-  source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
-  tokens_before_compact INTEGER,
-  PRIMARY KEY (source, session_id, ts)
-);
-CREATE TABLE IF NOT EXISTS archive_state (
-  id INTEGER PRIMARY KEY CHECK (id = 1), ledger_offset_bytes INTEGER NOT NULL DEFAULT 0,
-  ledger_mtime_ms INTEGER NOT NULL DEFAULT 0, archive_version INTEGER NOT NULL, last_built_at TEXT,
-  last_rebuild_at TEXT, journal_state TEXT
-);
-";
+  is_error INTEGER, subagent_session_id TEXT, agent_id TEXT, event_source TEXT, ts TEXT",
+        key: "source, session_id, message_id, tool_use_id, event_index",
+    },
+];
 
-/// In the order in which a rebuild makes them: the first is what the sessions are read by.
-const INDEXES: &str = "
-CREATE INDEX IF NOT EXISTS idx_turns_session ON turns (source, session_id, turn_index);
-CREATE INDEX IF NOT EXISTS idx_turns_ts ON turns (ts);
-CREATE INDEX IF NOT EXISTS idx_turns_model ON turns (model);
-CREATE INDEX IF NOT EXISTS idx_turns_activity ON turns (activity);
-CREATE INDEX IF NOT EXISTS idx_turns_project_key ON turns (project_key);
-CREATE INDEX IF NOT EXISTS idx_turns_workflow ON turns (workflow_id);
-CREATE INDEX IF NOT EXISTS idx_turns_attribution_fidelity ON turns (attribution_fidelity);
-CREATE INDEX IF NOT EXISTS idx_sessions_started_at ON sessions (started_at);
-CREATE INDEX IF NOT EXISTS idx_sessions_project_key ON sessions (project_key);
-CREATE INDEX IF NOT EXISTS idx_sessions_workflow_id ON sessions (workflow_id);
-CREATE INDEX IF NOT EXISTS idx_tool_calls_name ON tool_calls (tool_name);
-CREATE INDEX IF NOT EXISTS idx_tool_calls_use_id ON tool_calls (tool_use_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_use_id ON tool_result_events (tool_use_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_session ON tool_result_events (source, session_id);
-CREATE INDEX IF NOT EXISTS idx_tool_result_events_subagent ON tool_result_events (subagent_session_id);
-CREATE INDEX IF NOT EXISTS idx_stamps_session ON stamps (source, session_id);
-";
+pub(super) const SMALL: [Table; 4] = [
+    Table {
+        name: "sessions",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
+  turn_count INTEGER NOT NULL DEFAULT 0, model_set_json TEXT, workflow_id TEXT, agent_id TEXT, parent_agent_id TEXT,
+  has_subagent INTEGER NOT NULL DEFAULT 0, min_fidelity TEXT, has_full_attribution INTEGER",
+        key: "source, session_id",
+    },
+    Table {
+        name: "stamps",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, selector_json TEXT,
+  enrichment_json TEXT NOT NULL, ledger_offset_bytes INTEGER NOT NULL",
+        key: "source, session_id, ts, ledger_offset_bytes",
+    },
+    Table {
+        name: "compactions",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
+  tokens_before_compact INTEGER",
+        key: "source, session_id, ts",
+    },
+    Table {
+        name: "archive_state",
+        columns: "id INTEGER CHECK (id = 1), ledger_offset_bytes INTEGER NOT NULL DEFAULT 0,
+  ledger_mtime_ms INTEGER NOT NULL DEFAULT 0, archive_version INTEGER NOT NULL, last_built_at TEXT,
+  last_rebuild_at TEXT, journal_state TEXT",
+        key: "id",
+    },
+];
+
+/// Name, table, columns. The first is what a rebuild reads the sessions by.
+const INDEXES: [(&str, &str, &str); 16] = [
+    ("idx_turns_session", "turns", "source, session_id, turn_index"),
+    ("idx_turns_ts", "turns", "ts"),
+    ("idx_turns_model", "turns", "model"),
+    ("idx_turns_activity", "turns", "activity"),
+    ("idx_turns_project_key", "turns", "project_key"),
+    ("idx_turns_workflow", "turns", "workflow_id"),
+    ("idx_turns_attribution_fidelity", "turns", "attribution_fidelity"),
+    ("idx_sessions_started_at", "sessions", "started_at"),
+    ("idx_sessions_project_key", "sessions", "project_key"),
+    ("idx_sessions_workflow_id", "sessions", "workflow_id"),
+    ("idx_tool_calls_name", "tool_calls", "tool_name"),
+    ("idx_tool_calls_use_id", "tool_calls", "tool_use_id"),
+    ("idx_tool_result_events_use_id", "tool_result_events", "tool_use_id"),
+    ("idx_tool_result_events_session", "tool_result_events", "source, session_id"),
+    ("idx_tool_result_events_subagent", "tool_result_events", "subagent_session_id"),
+    ("idx_stamps_session", "stamps", "source, session_id"),
+];
 
 /// Columns that some releases did not have: table, column, type.
 const ADDED_COLUMNS: [(&str, &str, &str); 10] = [
@@ -101,14 +120,66 @@ const ADDED_COLUMNS: [(&str, &str, &str); 10] = [
     ("archive_state", "journal_state", "TEXT"),
 ];
 
-/// Creates the tables, without their indexes.
-pub(super) fn create_tables(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(TABLES)
+/// All tables.
+fn tables() -> impl Iterator<Item = &'static Table> {
+    LARGE.iter().chain(&SMALL)
 }
 
-/// Creates the indexes, and the row of state.
-pub(super) fn create_indexes(db: &Connection) -> rusqlite::Result<()> {
-    db.execute_batch(INDEXES)
+impl Table {
+    /// What follows `CREATE TABLE`.
+    fn definition(&self) -> String {
+        format!("{} ({}, PRIMARY KEY ({}))", self.name, self.columns, self.key)
+    }
+
+    /// Creates the table with its key, if it is not there.
+    pub(super) fn create(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE TABLE IF NOT EXISTS {}", self.definition()))
+    }
+
+    /// Creates the table without its key.
+    pub(super) fn create_without_key(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE TABLE {} ({})", self.name, self.columns))
+    }
+
+    /// Creates the secondary indexes that are not there.
+    pub(super) fn create_indexes(&self, db: &Connection) -> rusqlite::Result<()> {
+        for (name, table, columns) in INDEXES {
+            if table == self.name {
+                db.execute_batch(&format!("CREATE INDEX IF NOT EXISTS {name} ON {table} ({columns})"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index that [`create_key`](Self::create_key) makes.
+    pub(super) fn key_index(&self) -> String {
+        format!("key_of_{}", self.name)
+    }
+
+    /// Makes an index of the key's columns; rows may still repeat a key.
+    pub(super) fn create_key(&self, db: &Connection) -> rusqlite::Result<()> {
+        db.execute_batch(&format!("CREATE INDEX {} ON {} ({})", self.key_index(), self.name, self.key))
+    }
+}
+
+/// Makes the index of each large table's key its primary key. No row may repeat a key any more.
+///
+/// SQLite keeps a primary key in an index named `sqlite_autoindex_TABLE_1`, which has no SQL of its own and otherwise
+/// is an index like any other (<https://sqlite.org/fileformat2.html#representation_of_sql_indices> and the section on the
+/// schema table). So two entries of the schema are all that has to change.
+pub(super) fn adopt_keys(db: &Connection) -> rusqlite::Result<()> {
+    db.execute_batch("PRAGMA writable_schema = ON")?;
+    for table in &LARGE {
+        db.execute(
+            "UPDATE sqlite_schema SET sql = ?2 WHERE type = 'table' AND name = ?1",
+            [table.name, &format!("CREATE TABLE {}", table.definition())],
+        )?;
+        db.execute(
+            "UPDATE sqlite_schema SET name = ?2, sql = NULL WHERE type = 'index' AND name = ?1",
+            [table.key_index(), format!("sqlite_autoindex_{}_1", table.name)],
+        )?;
+    }
+    db.execute_batch("PRAGMA writable_schema = RESET")
 }
 
 /// Brings the structure of an archive of any earlier release to that of version 3; rows stay as they are.
@@ -116,13 +187,13 @@ pub(super) fn complete(db: &Connection) -> rusqlite::Result<()> {
     if is_complete(db)? {
         return Ok(());
     }
-    db.execute_batch(TABLES)?;
+    tables().try_for_each(|table| table.create(db))?;
     for (table, column, kind) in ADDED_COLUMNS {
         if !has_column(db, table, column)? {
             db.execute_batch(&format!("ALTER TABLE {table} ADD COLUMN {column} {kind}"))?;
         }
     }
-    db.execute_batch(INDEXES)?;
+    tables().try_for_each(|table| table.create_indexes(db))?;
     db.execute(
         "INSERT OR IGNORE INTO archive_state (id, archive_version) VALUES (1, ?1)",
         [ARCHIVE_VERSION],
@@ -142,7 +213,7 @@ fn is_complete(db: &Connection) -> rusqlite::Result<bool> {
         |row| row.get(0),
     )?;
     let state: i64 = db.query_row("SELECT count(*) FROM archive_state", [], |row| row.get(0))?;
-    let expected = INDEXES.matches("CREATE INDEX").count() + 2;
+    let expected = INDEXES.len() + 2;
     Ok(usize::try_from(objects).is_ok_and(|objects| objects >= expected) && state == 1)
 }
 

@@ -1,12 +1,15 @@
 //! Looking after the archive: status and vacuum (specification §6.7, §6.8).
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ledger_fs::{Kind, Open};
 use rusqlite::Connection;
+use rusqlite::types::ValueRef;
 
 use super::build::mtime_ms;
 use super::error::{ArchiveError, Context};
+use super::load::{UNKNOWN_CLASS, text_of};
 use super::report::{RowCounts, Status, VacuumReport};
 use super::rows::{LineCounts, parse_piece};
 use super::schema::ARCHIVE_VERSION;
@@ -50,15 +53,14 @@ impl Archive {
             status.ledger_offset_bytes = state.offset;
             status.ledger_mtime_ms = state.mtime_ms;
             status.up_to_date = state.offset == status.ledger_size_bytes;
-            if let Some(counts) = state.counts() {
-                status.rows = counts.rows();
-                let present = counts.fidelity.iter().filter(|(_, count)| **count > 0);
-                status.fidelity = present
-                    .map(|(class, count)| (class.clone(), u64::try_from(*count).unwrap_or(0)))
-                    .collect();
-            } else {
-                (status.rows, status.fidelity) = count(&db).map_err(|error| context.wrap(error))?;
-            }
+            let (rows, fidelity) = match state.counts() {
+                Some(counts) => (counts.rows(), counts.fidelity.clone()),
+                None => count(&db).map_err(|error| context.wrap(error))?,
+            };
+            status.rows = rows;
+            let present = fidelity.into_iter().filter(|(_, count)| *count > 0);
+            status.fidelity =
+                present.map(|(class, count)| (class, u64::try_from(count).unwrap_or(0))).collect();
             (status.last_built_at, status.last_rebuild_at) = (state.last_built_at, state.last_rebuild_at);
         }
         Ok(status)
@@ -128,7 +130,8 @@ impl Archive {
     }
 }
 
-fn count(db: &Connection) -> rusqlite::Result<(RowCounts, Vec<(String, u64)>)> {
+/// The rows of the tables, and how many turns have which fidelity.
+pub(super) fn count(db: &Connection) -> rusqlite::Result<(RowCounts, BTreeMap<String, i64>)> {
     let table = |name: &str| -> rusqlite::Result<u64> {
         // Archives of the first releases lack a table or two.
         match db.prepare(&format!("SELECT count(*) FROM {name}")) {
@@ -145,16 +148,20 @@ fn count(db: &Connection) -> rusqlite::Result<(RowCounts, Vec<(String, u64)>)> {
         tool_result_events: table("tool_result_events")?,
         compactions: table("compactions")?,
     };
-    let histogram = "SELECT coalesce(attribution_fidelity, 'unknown') AS class, count(*) FROM turns GROUP BY class ORDER BY class";
-    let fidelity = match db.prepare(histogram) {
-        Ok(mut statement) => {
-            let classes = statement.query_map([], |row| {
-                Ok((super::load::text_of(row, 0)?, u64::try_from(row.get::<_, i64>(1)?).unwrap_or(0)))
-            })?;
-            classes.collect::<rusqlite::Result<_>>()?
+    let mut fidelity = BTreeMap::new();
+    // In the order of the index, so that nothing is sorted.
+    let histogram = "SELECT attribution_fidelity, count(*) FROM turns GROUP BY attribution_fidelity";
+    if let Ok(mut statement) = db.prepare(histogram) {
+        let mut classes = statement.query([])?;
+        while let Some(row) = classes.next()? {
+            let class = match row.get_ref(0)? {
+                ValueRef::Null => UNKNOWN_CLASS.to_owned(),
+                _ => text_of(row, 0)?,
+            };
+            *fidelity.entry(class).or_default() += row.get::<_, i64>(1)?;
         }
-        Err(_) if rows.turns > 0 => vec![("unknown".to_owned(), rows.turns)],
-        Err(_) => Vec::new(),
-    };
+    } else if rows.turns > 0 {
+        fidelity.insert(UNKNOWN_CLASS.to_owned(), i64::try_from(rows.turns).unwrap_or(i64::MAX));
+    }
     Ok((rows, fidelity))
 }

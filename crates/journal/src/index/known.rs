@@ -66,14 +66,14 @@ impl KnownIds {
                 kept.ids.clear();
                 0
             });
-            all(file, from, position.len, &mut |hash| {
+            all(&*file, from, position.len, &mut |hash| {
                 kept.ids.insert(hash.0);
             })?;
             kept.read = position;
             known.extend(ids.iter().copied().filter(|id| kept.ids.contains(&id.0)));
         } else {
             let wanted = Wanted::new(ids.iter().copied());
-            sweep(file, after.and_then(start).unwrap_or(0), position.len, &wanted, &mut |hash| {
+            sweep(&*file, after.and_then(start).unwrap_or(0), position.len, &wanted, &mut |hash| {
                 known.insert(hash);
             })?;
         }

@@ -5,7 +5,7 @@ use std::io;
 use ledger_fs::File;
 
 use crate::hash::Hash64;
-use crate::jsonl::{ChunkReader, lines};
+use crate::jsonl::lines;
 
 /// A few hashes to look for among millions.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ fn slot(line: &[u8]) -> (usize, u64) {
 
 /// Calls `each` for every wanted hash among the lines from `start` to `end`.
 pub(super) fn sweep(
-    file: Box<dyn File>,
+    file: &dyn File,
     start: u64,
     end: u64,
     wanted: &Wanted,
@@ -79,7 +79,7 @@ pub(super) fn sweep(
 }
 
 /// Calls `each` for every hash in the file.
-pub(super) fn all(file: Box<dyn File>, start: u64, end: u64, each: &mut dyn FnMut(Hash64)) -> io::Result<()> {
+pub(super) fn all(file: &dyn File, start: u64, end: u64, each: &mut dyn FnMut(Hash64)) -> io::Result<()> {
     each_chunk(file, start, end, &mut |chunk| {
         for (_, line) in lines(chunk, 0) {
             if let Some(hash) = Hash64::parse(line.trim_ascii()) {
@@ -89,14 +89,38 @@ pub(super) fn all(file: Box<dyn File>, start: u64, end: u64, each: &mut dyn FnMu
     })
 }
 
-fn each_chunk(file: Box<dyn File>, start: u64, end: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
-    let mut chunk = Vec::new();
-    let mut reader = ChunkReader::new(file, start, end);
-    while reader.next(&mut chunk)?.is_some() {
-        each(&chunk);
+/// What is read at once: it stays in the processor's cache until it is looked through.
+const READ_BYTES: usize = 128 << 10;
+
+/// Calls `each` with whole lines; the last one gets its LF if it has none.
+fn each_chunk(file: &dyn File, start: u64, end: u64, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    let mut buffer = vec![0; READ_BYTES];
+    let (mut kept, mut position) = (0, start);
+    while position < end {
+        if kept == buffer.len() {
+            // No index has such a line, but any file may stand in its place.
+            buffer.resize(2 * kept, 0);
+        }
+        let left = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let space = buffer.len().min(kept.saturating_add(left));
+        let space = buffer.get_mut(kept..space).unwrap_or_default();
+        let count = match file.read_at(space, position) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        if count == 0 {
+            break;
+        }
+        position += count as u64;
+        let filled = kept + count;
+        let read = buffer.get(..filled).unwrap_or_default();
+        let whole = memchr::memrchr(b'\n', read).map_or(0, |last| last + 1);
+        each(read.get(..whole).unwrap_or_default());
+        buffer.copy_within(whole..filled, 0);
+        kept = filled - whole;
     }
-    let mut rest = reader.unterminated().to_vec();
-    rest.push(b'\n');
-    each(&rest);
+    buffer.truncate(kept);
+    buffer.push(b'\n');
+    each(&buffer);
     Ok(())
 }

@@ -30,6 +30,7 @@ impl<'a> Parser<'a> {
         Self { text, at: 0, fresh: false }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -38,12 +39,14 @@ impl<'a> Parser<'a> {
         Err(SyntaxError { at: self.at, expected })
     }
 
+    #[inline]
     fn blanks(&mut self) -> Option<u8> {
         loop {
-            let next = self.peek();
-            match next {
+            match self.peek() {
+                // One comparison decides for nearly all bytes.
+                Some(byte) if byte > b' ' => return Some(byte),
                 Some(b' ' | b'\t' | b'\n' | b'\r') => self.at += 1,
-                _ => return next,
+                other => return other,
             }
         }
     }
@@ -102,6 +105,7 @@ impl<'a> Parser<'a> {
         self.next_of(b']')
     }
 
+    #[inline]
     fn next_of(&mut self, close: u8) -> Result<bool, SyntaxError> {
         let fresh = std::mem::take(&mut self.fresh);
         match self.blanks() {
@@ -151,6 +155,7 @@ impl<'a> Parser<'a> {
         Ok(self.since(start))
     }
 
+    #[inline]
     fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -205,6 +210,7 @@ impl<'a> Parser<'a> {
         }
     }
 
+    #[inline]
     fn string(&mut self) -> Result<Str<'a>, SyntaxError> {
         if self.peek() != Some(b'"') {
             return self.fail("a string");
@@ -289,12 +295,14 @@ impl<'a> Parser<'a> {
 }
 
 /// Length of the run of plain text at the beginning: up to a quote, a backslash or a control character.
+#[inline]
 fn plain_len(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 255;
     let mut len = 0;
     // Eight bytes at a time: a byte is special if it is below 0x20, or equal to one of two others. Bytes from 0x80 on
     // never are; borrows between bytes can only make a later byte look special, and the first one is looked for.
-    for chunk in bytes.as_chunks::<8>().0 {
+    let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<8>() {
         let word = u64::from_le_bytes(*chunk);
         let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
         let special = below(word, 0x20) | below(word ^ (ONES * 0x22), 1) | below(word ^ (ONES * 0x5c), 1);
@@ -303,8 +311,8 @@ fn plain_len(bytes: &[u8]) -> usize {
             return len + (marks.trailing_zeros() / 8) as usize;
         }
         len += 8;
+        rest = after;
     }
-    let rest = bytes.get(len..).unwrap_or_default();
     len + rest.iter().position(|byte| matches!(byte, 0..0x20 | b'"' | b'\\')).unwrap_or(rest.len())
 }
 
