@@ -146,6 +146,7 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         .cloned()
         .collect();
     let stopped = stop(yard.home(), &gone, yard.settings().stop_timeout);
+    stopped.iter().for_each(|one| yard.tell_of_stopped(one));
     for record in &gone {
         yard.home().forget(record).map_err(crate::ledger::HomeError::from)?;
     }

@@ -32,6 +32,7 @@ use jiff::tz::TimeZone;
 use ledger_fs::{Dir, File, Kind, Open, RealDir, append_all, read_all, temporary_name};
 
 use super::context::Context;
+use crate::failpoint::reached;
 
 /// Content of `.yard`.
 const MARKER: &str = "ledger-yard 1\n";
@@ -111,6 +112,7 @@ impl Home {
     /// When it cannot be made, holds other things, or was made by another version.
     pub fn create(path: &Path) -> Result<Self, HomeError> {
         let home = Self::at(Arc::new(RealDir::create(path)?))?;
+        reached("home/made");
         match home.marker()? {
             Some(marker) if marker == MARKER => {}
             Some(found) => {
@@ -195,6 +197,7 @@ impl Home {
         }
         let lock = HomeLock { file };
         lock.say("start")?;
+        reached("home/locked");
         Ok(lock)
     }
 
@@ -233,6 +236,7 @@ impl Home {
     }
 
     fn begun(&self, name: String) -> Result<Session, HomeError> {
+        reached("session/made");
         self.write(Path::new(".current-session"), format!("{name}\n").as_bytes(), false)?;
         Ok(Session { name })
     }
@@ -310,27 +314,43 @@ impl Home {
     }
 
     pub(crate) fn write(&self, name: &Path, bytes: &[u8], is_private: bool) -> io::Result<()> {
-        let temporary = temporary_name(name);
         let how = Open::APPEND.create_new();
-        let file = self.dir.open(&temporary, if is_private { how.private() } else { how })?;
+        let how = if is_private { how.private() } else { how };
+        let temporary = temporary_name(name);
+        let file = self.or_without_leftover(&temporary, || self.dir.open(&temporary, how))?;
         let written = append_all(&*file, bytes, 0).map_err(io::Error::from);
+        reached("write/temporary");
         let result = written.and_then(|_| self.dir.rename(&temporary, name));
         if result.is_err() {
             // The first error is the one that matters.
             let _ = self.dir.remove(&temporary);
         }
+        reached("write/renamed");
         result
     }
 
     /// Links a file of a running service into another session.
     pub(crate) fn link(&self, from: &Path, target: &Path) -> io::Result<()> {
-        let link = self.path.join(from);
-        if let Some(parent) = link.parent() {
-            std::fs::create_dir_all(parent)?;
+        if let Some(parent) = from.parent() {
+            self.dir.create_dir_all(parent)?;
         }
-        let temporary = temporary_name(&link);
-        symlink(relative_to(target, from), &temporary)?;
-        std::fs::rename(&temporary, &link)
+        let temporary = temporary_name(from);
+        let path = self.path.join(&temporary);
+        self.or_without_leftover(&temporary, || symlink(relative_to(target, from), &path))?;
+        reached("link/temporary");
+        self.dir.rename(&temporary, from)
+    }
+
+    /// Makes a temporary file. A process that was killed may have left one, and where pids begin anew with every
+    /// container the same name comes again.
+    fn or_without_leftover<T>(&self, temporary: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.dir.remove(temporary)?;
+                make()
+            }
+            made => made,
+        }
     }
 }
 
@@ -405,6 +425,22 @@ mod tests {
         assert!(error.to_string().contains(&format!("pid {}", std::process::id())), "{error}");
         drop(lock);
         home.lock().unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_process_with_the_same_pid_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::create(folder.path()).unwrap();
+        for number in 0..1000 {
+            for name in ["a", "b"] {
+                let left = format!("{name}.{}-{number}.tmp", std::process::id());
+                std::fs::write(home.path().join(left), "half").unwrap();
+            }
+        }
+        home.write(Path::new("a"), b"whole", true).unwrap();
+        assert_eq!(std::fs::read(home.path().join("a")).unwrap(), b"whole");
+        home.link(Path::new("b"), Path::new("a")).unwrap();
+        assert_eq!(std::fs::read(home.path().join("b")).unwrap(), b"whole");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod context;
 mod home;
+mod live;
 mod log;
 mod record;
 
@@ -14,4 +15,5 @@ pub use home::{Home, HomeError, HomeLock, Session, WATCH_SESSION};
 pub use log::{KEPT_LOGS, MAX_LOG_BYTES};
 pub use record::{Liveness, Record, RecordProblem};
 
+pub(crate) use live::run_folder;
 pub(crate) use log::Log;

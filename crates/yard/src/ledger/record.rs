@@ -62,7 +62,7 @@ impl Home {
         self.records_below(Path::new(""), with_links)
     }
 
-    fn records_below(
+    pub(super) fn records_below(
         &self,
         folder: &Path,
         with_links: bool,
@@ -86,75 +86,7 @@ impl Home {
         Ok((records, problems))
     }
 
-    /// The latest context of every data file, found without reading history.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn latest(&self) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
-        let (mut records, mut problems) = (Vec::new(), Vec::new());
-        let mut links = Vec::new();
-        self.find(Path::new(".run"), 0, &mut |name, kind| {
-            if kind == Kind::Link && name.file_name().is_some_and(|name| name == "current") {
-                links.push(name);
-            }
-        })?;
-        links.sort();
-        for link in links {
-            // A session that somebody removed takes its services out of the picture.
-            let Ok(target) = std::fs::canonicalize(self.path().join(&link)) else { continue };
-            let Ok(name) = target.strip_prefix(self.path()) else { continue };
-            match self.record(name, false) {
-                Ok(Some(record)) => records.push(record),
-                Ok(None) => {}
-                Err(problem) => problems.push(problem),
-            }
-        }
-        Ok((records, problems))
-    }
-
-    /// The latest context of every data file; in a ledger of the original program, the contexts of its newest session.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn present(&self) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
-        if self.marker()?.is_some() {
-            return self.latest();
-        }
-        let newest = std::fs::read_to_string(self.path().join(".current-session")).ok();
-        match newest.as_deref().map(str::trim).filter(|name| is_session_name(name)) {
-            Some(session) => self.records_below(Path::new(session), true),
-            None => self.records(true),
-        }
-    }
-
-    /// The small files of this name below `.run`, with the folder in which each stands.
-    pub(crate) fn run_files(&self, file: &str) -> Result<Vec<(String, String)>, HomeError> {
-        let mut names = Vec::new();
-        self.find(Path::new(".run"), 0, &mut |name, kind| {
-            if kind == Kind::File && name.file_name().is_some_and(|name| name == file) {
-                names.push(name);
-            }
-        })?;
-        let read = |name: PathBuf| {
-            let folder = name.parent()?.strip_prefix(".run").ok()?.to_str()?.to_owned();
-            let text = read_all(&**self.dir(), &name, 100).ok()?;
-            Some((folder, String::from_utf8(text).ok()?))
-        };
-        Ok(names.into_iter().filter_map(read).collect())
-    }
-
-    /// Takes a service out of the picture of what is there now; its contexts stay in their sessions.
-    ///
-    /// # Errors
-    /// When that cannot be written down.
-    pub fn forget(&self, record: &Record) -> io::Result<()> {
-        match self.dir().remove(&Path::new(".run").join(record.relative_path()).join("current")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    fn find(
+    pub(super) fn find(
         &self,
         folder: &Path,
         depth: usize,
@@ -179,7 +111,7 @@ impl Home {
     }
 
     /// One context; `None` if it is gone.
-    fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
+    pub(super) fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
         let path = self.path().join(name);
         let failed = |problem: String| RecordProblem { path: path.clone(), problem };
         let bytes = match read_all(&**self.dir(), name, MAX_CONTEXT_BYTES) {
@@ -304,6 +236,11 @@ impl Record {
     /// State as recorded; empty in contexts of the original.
     pub fn state(&self) -> &str {
         self.text(["/state/name", "/state/name"])
+    }
+
+    /// Why it is in this state, where there is something to say.
+    pub fn reason(&self) -> &str {
+        self.text(["/state/reason", "/state/reason"])
     }
 
     /// Whether that very process lives. For contexts of the original, which record no more than a pid, the process with
