@@ -17,6 +17,8 @@ cargo xtask bench buffer    measures the buffer against bare system calls and th
                             append, batch, fetch, memory, directory, files
 cargo xtask bench journal   measures the journal and its archive on ledgers of up to 1.5 GB (needs python3, 6 GB of disk):
                             rebuild, incremental, append, index, original, lock
+cargo xtask bench yard      measures the yard over 200 services against a shell loop that only starts them; cases:
+                            start, adopt, commands, rescan, watch
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
@@ -25,7 +27,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
+        ["bench", name @ ("streams" | "daemon" | "yard"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
         ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),

@@ -69,12 +69,12 @@ pub fn kill(home: &Home, timeout: Duration) -> Result<Vec<Stopped>, HomeError> {
     Ok(stopped)
 }
 
-/// Ends processes that carry the marks of services, and what they forked.
+/// Ends processes that carry the marks of services, what they forked, and their keepers.
 pub(crate) fn end_tagged(processes: Vec<Tagged>, timeout: Duration) -> Vec<Stopped> {
     let targets = processes.into_iter().map(|process| Target {
         service_id: process.service_id,
         pid: Some(process.pid),
-        keeper: None,
+        keeper: process.keeper,
         processes: tree(Some(process.identity)),
         error: None,
     });

@@ -182,7 +182,7 @@ fn say_drift(item: &DriftItem, console: &mut Console<'_>) -> Result<(), Failure>
             let pid = pid.map_or_else(String::new, |pid| pid.to_string());
             writeln!(out, "service without keeper: {service_id} [{pid}]")?;
             writeln!(out, "  its context is {}", ledger_context_path.display())?;
-            writeln!(out, "  `ledger yard restart {service_id}` gives it one")?;
+            writeln!(out, "  `ledger yard start` starts it anew, with one")?;
         }
     }
     Ok(())

@@ -126,7 +126,7 @@ fn a_port_that_was_taken_in_the_meantime_is_replaced_and_whoever_took_it_is_not_
     std::fs::write(
         yard.at("yard.yaml"),
         "restart: {limit: 1, backoff_ms: 1500}\n\
-        kinds: {sqlpage: {match: {tables: [sqlpage_files]}, command: sqlpage, ready: {timeout_seconds: 1}, \
+        kinds: {sqlpage: {match: {tables: [sqlpage_files]}, command: sqlpage, ready: {timeout_seconds: 5}, \
         env: {LISTEN_ON: '{address}', DATABASE_URL: 'sqlite://{path}'}}}",
     )
     .unwrap();
@@ -160,16 +160,33 @@ fn a_port_that_was_taken_in_the_meantime_is_replaced_and_whoever_took_it_is_not_
 }
 
 #[test]
-fn a_keeper_that_is_killed_is_told_and_a_restart_gives_its_service_another() {
+fn a_keeper_that_is_killed_is_told_and_a_start_gives_its_service_another() {
     let yard = Yard::new();
     yard.ok(&["start"]);
     let service = yard.pid("apps/dashboard.db");
     signal(yard.keeper("apps/dashboard.db"), "KILL");
-    until("it is told", || yard.run(&["ps", "--reconcile"]).status.code() == Some(1));
+    let drift = String::from_utf8(yard.run(&["ps", "--reconcile"]).stdout).unwrap();
+    assert!(drift.contains("service without keeper: dashboard.db"), "{drift}");
     assert!(lives(service));
-    let summary = yard.ok(&["start", "--json"]);
-    assert!(summary.contains("\"spawned\":[]"), "what runs is not started again: {summary}");
-    yard.ok(&["restart", "dashboard.db"]);
+    let output = yard.run(&["start"]);
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("its keeper was killed"));
     assert!(!lives(service));
+    assert!(get(&yard.context("apps/dashboard.db")).contains("served"));
+    yard.ok(&["ps", "--reconcile"]);
+}
+
+#[test]
+fn a_service_whose_context_is_gone_is_not_started_a_second_time_and_kill_ends_it_for_good() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    let (service, keeper) = (yard.pid("apps/dashboard.db"), yard.keeper("apps/dashboard.db"));
+    std::fs::remove_file(yard.context("apps/dashboard.db")["paths"]["context"].as_str().unwrap()).unwrap();
+    let error = yard.fails(&["start"]);
+    assert!(error.contains("its keeper lives"), "{error}");
+    assert!(lives(service) && lives(keeper));
+    yard.ok(&["kill"]);
+    assert!(!lives(service) && !lives(keeper), "a keeper that lived on would start its service again");
+    yard.ok(&["start"]);
     yard.ok(&["ps", "--reconcile"]);
 }

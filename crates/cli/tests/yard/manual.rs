@@ -113,7 +113,7 @@ fn a_copy_of_the_ledger_can_be_read_elsewhere() {
     let context = yard.at("copy.d").join(session).join("apps/dashboard.db.context.json");
     assert!(context.is_file(), "the links of the newest session lead to the copy");
     assert!(context.canonicalize().unwrap().starts_with(yard.at("copy.d").canonicalize().unwrap()));
-    let nginx = yard.ok(&["proxy-conf", "--ledger-home", "copy.d"]);
+    let nginx = yard.ok(&["proxy-conf", "--include-dead", "--ledger-home", "copy.d"]);
     assert!(nginx.contains("/apps/sqlpage/apps/dashboard"), "configurations are generated from it: {nginx}");
     yard.ok(&["kill", "--ledger-home", "copy.d"]);
     assert_eq!(yard.ps().len(), 2, "killing a copy kills nothing of the original");

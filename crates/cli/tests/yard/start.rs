@@ -159,7 +159,7 @@ fn names_with_anything_in_them_are_served() {
 fn a_name_that_is_too_long_for_a_context_is_an_error_that_names_the_file() {
     let yard = Yard::new();
     let name = format!("{}.db", "x".repeat(250));
-    yard.database(&name, "sqlpage_files");
+    std::fs::copy(yard.cargo("apps/dashboard.db"), yard.cargo(&name)).unwrap();
     let error = yard.fails(&["start"]);
     assert!(error.contains("File name too long") && error.contains("xxx.db"), "{error}");
     assert_eq!(yard.state("apps/dashboard.db"), "ready");

@@ -145,7 +145,9 @@ fn what_goes_wrong_in_one_round_is_told_once_and_ends_no_watch() {
     let whole = std::fs::read(&broken).unwrap();
     std::fs::write(&broken, "{\"pid\":").unwrap();
     until("it is told", || watch.output().contains("dashboard.db.context.json"));
+    std::thread::sleep(std::time::Duration::from_millis(700));
     std::fs::write(&broken, whole).unwrap();
+    assert!(get(&yard.context("apps/dashboard.db")).contains("served"), "what runs is left alone");
     yard.behaviour("fails.db", "die");
     yard.database("fails.db", "sqlpage_files");
     until("it is told", || watch.output().contains("nothing is right today"));

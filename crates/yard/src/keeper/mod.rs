@@ -167,7 +167,10 @@ impl Keeper {
 
     /// From a start to the end of the process and all that it forked.
     fn live(&mut self) -> End {
-        self.record(StateName::Starting, None);
+        // The first time the yard has written that it is starting; who keeps it is told by the lock until it has a pid.
+        if self.plan.context.keeper.is_some() {
+            self.record(StateName::Starting, None);
+        }
         let since = Instant::now();
         let service = match self.spawn() {
             Ok(service) => service,
@@ -287,7 +290,7 @@ impl Keeper {
         if let Err(error) = &written
             && !self.is_unrecorded
         {
-            eprintln!("yard keeper: state {}: {error}", self.plan.context.state.name.as_str());
+            complain(format_args!("state {}: {error}", self.plan.context.state.name.as_str()));
         }
         self.is_unrecorded = written.is_err();
     }
@@ -320,6 +323,11 @@ fn listen_to_signals(sender: Sender<Event>, spawning: Arc<Mutex<()>>) -> io::Res
         }
     });
     Ok(())
+}
+
+/// Writes to the keeper's log; that it cannot, because the disk is full, must not end anything.
+fn complain(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "yard keeper: {text}");
 }
 
 fn millis(duration: Duration) -> u64 {

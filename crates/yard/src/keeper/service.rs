@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use super::{Event, Keeper, ready};
+use super::{Event, Keeper, complain, ready};
 use crate::ledger::Moment;
 use crate::process::{self, Identity};
 
@@ -88,7 +88,7 @@ impl Keeper {
                     if told.insert(one.clone())
                         && let Err(error) = one.signal(signal)
                     {
-                        eprintln!("yard keeper: cannot signal process {}: {error}", one.pid);
+                        complain(format_args!("cannot signal process {}: {error}", one.pid));
                     }
                 }
                 match self.events.recv_timeout(Duration::from_millis(10)) {

@@ -88,7 +88,7 @@ impl Home {
     }
 
     /// Whether a keeper of this data file lives, or is being started.
-    fn has_keeper(&self, run_folder: &Path) -> bool {
+    pub(crate) fn has_keeper(&self, run_folder: &Path) -> bool {
         let log = File::open(self.path().join(run_folder).join(KEEPER_LOG));
         log.is_ok_and(|log| matches!(log.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }

@@ -26,7 +26,7 @@ pub struct Record {
     pub session: String,
     /// Whether the file is a link: the service was started in an earlier session.
     pub is_link: bool,
-    /// The identity of the process, in contexts of ours.
+    /// The identity of the process, in contexts of ours that stand where they were written.
     pub process: Option<Identity>,
     /// The identity of its keeper, in contexts of ours.
     pub keeper: Option<Identity>,
@@ -124,7 +124,11 @@ impl Home {
         if !value.is_object() {
             return Err(failed("not an object".to_owned()));
         }
-        let identity = |key: &str| serde_json::from_value(value.get(key)?.clone()).ok();
+        // In a copy of a ledger the processes are those of the original, which are not to be touched from here.
+        let is_at_home =
+            value.pointer("/paths/context").and_then(Value::as_str).map(Path::new) == Some(&path);
+        let identity =
+            |key: &str| serde_json::from_value(value.get(key).filter(|_| is_at_home)?.clone()).ok();
         let first = name.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
         let own = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = [first.unwrap_or_default(), own].into_iter().find(|name| is_session_name(name));

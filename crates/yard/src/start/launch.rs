@@ -15,7 +15,8 @@ use crate::failpoint::reached;
 use crate::keeper::{Answer, Plan};
 use crate::ledger::HomeError;
 use crate::plan::Candidate;
-use crate::ports::Claim;
+use crate::ports::{Claim, PortError};
+use crate::tag;
 
 /// Services that are started at the same time.
 const MAX_STARTING: usize = 32;
@@ -29,14 +30,18 @@ impl Yard {
     ) -> Result<Vec<Child>, StartError> {
         let reserved = self.reserved_ports()?;
         let (sender, answers) = mpsc::channel();
-        let mut starting = Starting { answers, claims: BTreeMap::new(), keepers: Vec::new() };
+        let mut starting =
+            Starting { answers, claims: BTreeMap::new(), keepers: Vec::new(), port: self.settings.port_base };
         for (index, candidate) in candidates.iter().enumerate() {
             while starting.claims.len() >= MAX_STARTING {
                 self.wait_for_one(&mut starting, candidates, summary);
             }
-            match self.begin(index, candidate, &reserved, &sender, summary) {
+            let begun = self
+                .claim_port(candidate, &reserved, &mut starting.port)
+                .and_then(|claim| self.begin(index, candidate, claim, &sender, summary));
+            match begun {
                 Ok((claim, keeper)) => {
-                    starting.claims.insert(index, claim);
+                    starting.claims.insert(index, Some(claim));
                     starting.keepers.push(keeper);
                 }
                 Err(error) => self.fail(summary, candidate.id.clone(), Phase::Spawn, error),
@@ -49,7 +54,32 @@ impl Yard {
         Ok(starting.keepers)
     }
 
-    /// Claims a port, makes the folders, records what is going to be, starts the keeper and tells it the plan.
+    /// The port that the service had last, if it is free; else the next free one, from where the last one was found on.
+    fn claim_port(
+        &self,
+        candidate: &Candidate<'_>,
+        reserved: &BTreeMap<u16, String>,
+        next: &mut u16,
+    ) -> Result<Claim, String> {
+        let own = &candidate.cargo.relative;
+        let preferred = reserved.iter().find(|(_, owner)| *owner == own).map(|(port, _)| *port);
+        let is_reserved = |port| reserved.get(&port).is_some_and(|owner| owner != own);
+        let claim = |first| self.ports.claim(&self.settings.listen_host, first, preferred, is_reserved);
+        let claimed = match claim(*next) {
+            // Some that were taken before may be free again.
+            Err(PortError::Exhausted { .. }) if *next > self.settings.port_base => {
+                claim(self.settings.port_base)
+            }
+            claimed => claimed,
+        };
+        let claimed = claimed.map_err(|error| error.to_string())?;
+        if Some(claimed.port) != preferred {
+            *next = claimed.port.saturating_add(1);
+        }
+        Ok(claimed)
+    }
+
+    /// Makes the folders, records what is going to be, starts the keeper and tells it the plan.
     ///
     /// A yard that is killed at any step leaves nothing behind that the next one does not understand: claims end with it,
     /// a context says `starting` with nobody behind it, a keeper without a plan ends, and one with a plan goes on by itself.
@@ -57,16 +87,11 @@ impl Yard {
         &self,
         index: usize,
         candidate: &Candidate<'_>,
-        reserved: &BTreeMap<u16, String>,
+        claim: Claim,
         sender: &Sender<(usize, Option<Answer>)>,
         summary: &mut Summary,
-    ) -> Result<(Option<Claim>, Child), String> {
-        let own = &candidate.cargo.relative;
-        let preferred = reserved.iter().find(|(_, owner)| *owner == own).map(|(port, _)| *port);
-        let is_reserved = |port| reserved.get(&port).is_some_and(|owner| owner != own);
+    ) -> Result<(Claim, Child), String> {
         let settings = &self.settings;
-        let claim = self.ports.claim(&settings.listen_host, settings.port_base, preferred, is_reserved);
-        let claim = claim.map_err(|error| error.to_string())?;
         reached("start/port");
         let io = |error: std::io::Error| format!("yard: {}: {error}", candidate.id);
         let (plan, remarks) =
@@ -79,9 +104,13 @@ impl Yard {
         let log = log.ok_or("another keeper looks after it; `ledger yard ps --reconcile` tells more")?;
         reached("start/claimed");
         self.record(candidate, &plan, claim.port)?;
-        let mut keeper = self.spawn_keeper(log).map_err(io)?;
+        let mut keeper = self.spawn_keeper(log, &plan).map_err(io)?;
         reached("start/keeper");
-        tell(&mut keeper, &plan).map_err(io)?;
+        if let Err(error) = tell(&mut keeper, &plan) {
+            // A keeper without a whole plan ends by itself.
+            let _ = keeper.wait();
+            return Err(io(error));
+        }
         reached("start/told");
         if let Some(stdout) = keeper.stdout.take() {
             let sender = sender.clone();
@@ -94,7 +123,7 @@ impl Yard {
                 let _ = sender.send((index, None));
             });
         }
-        Ok((Some(claim), keeper))
+        Ok((claim, keeper))
     }
 
     fn make_folders(&self, candidate: &Candidate<'_>, plan: &Plan) -> std::io::Result<()> {
@@ -142,13 +171,14 @@ impl Yard {
     }
 
     /// Starts a keeper. Its log is its lock: whoever wants to start another one sees that this one lives.
-    fn spawn_keeper(&self, log: File) -> std::io::Result<Child> {
+    fn spawn_keeper(&self, log: File, plan: &Plan) -> std::io::Result<Child> {
         let (program, arguments) = match self.settings.keeper.split_first() {
             Some((program, arguments)) => (program.clone(), arguments),
             None => (OsString::from("ledger"), [].as_slice()),
         };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(log);
+        command.env(tag::KEEPER, &plan.context.paths.context);
         // Ctrl+C in the terminal is for the yard; what becomes of the services is the yard's decision.
         command.process_group(0).spawn()
     }
@@ -171,6 +201,8 @@ struct Starting {
     /// A claim is given back as soon as the keeper holds the port.
     claims: BTreeMap<usize, Option<Claim>>,
     keepers: Vec<Child>,
+    /// From where on a free port is looked for.
+    port: u16,
 }
 
 impl Yard {

@@ -16,11 +16,11 @@ use uuid::Uuid;
 use crate::cargo::{Cargo, Content, RootError, Stamp};
 use crate::event::{EventKind, Events, Listener, Phase};
 use crate::kind::Kind;
-use crate::ledger::{Home, HomeError, Liveness, Moment, Record};
+use crate::ledger::{Home, HomeError, Liveness, Moment, Record, run_folder};
 use crate::plan::{Candidate, Run};
 use crate::ports::{PortError, Ports};
 use crate::settings::Settings;
-use crate::stop::{Stopped, end_tagged};
+use crate::stop::{Stopped, end_tagged, stop};
 use crate::tagged::tagged;
 
 use names::Names;
@@ -29,6 +29,10 @@ use names::Names;
 const ADOPTION_PATIENCE: Duration = Duration::from_secs(5);
 /// Pause between two looks at such a service.
 const ADOPTION_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Why a service is not started whose keeper lives, though no context says so.
+const HIDDEN: &str =
+    "its keeper lives, but its context is gone or cannot be read; `ledger yard kill` ends it";
 
 /// Starts services over data files.
 #[derive(Debug)]
@@ -158,8 +162,9 @@ impl Yard {
         self.run.started_at = Moment::now();
         self.events.begin(self.run.started_at);
         let mut summary = Summary { remarks, ..Summary::default() };
-        let (running, problems) = self.running()?;
+        let (mut running, problems) = self.running()?;
         summary.remarks.extend(problems);
+        self.end_unkept(classified, &mut running, &is_wanted, &mut summary);
         let candidates = self.candidates(classified, &running, is_wanted, &mut summary);
         self.end_leftovers(&candidates, &mut summary);
         let keepers = self.start_all(&candidates, &mut summary)?;
@@ -167,6 +172,36 @@ impl Yard {
         self.reap();
         self.events.end(&summary);
         Ok(summary)
+    }
+
+    /// Ends services whose keeper was killed, so that they are started anew: nobody would notice their end, and what they
+    /// print has nowhere to go.
+    fn end_unkept(
+        &self,
+        classified: &[Classified],
+        running: &mut BTreeMap<String, Record>,
+        is_wanted: impl Fn(&Cargo) -> bool,
+        summary: &mut Summary,
+    ) {
+        let unkept: Vec<Record> = classified
+            .iter()
+            .filter(|one| is_wanted(&one.cargo))
+            .filter_map(|one| running.get(&one.cargo.provenance))
+            .filter(|record| record.keeper.is_some() && !record.is_kept())
+            .cloned()
+            .collect();
+        let stopped = stop(&self.home, &unkept, self.settings.stop_timeout);
+        for record in unkept {
+            let id = record.service_id();
+            let ended = stopped.iter().find(|one| one.service_id == id);
+            ended.into_iter().for_each(|one| self.tell_of_stopped(one));
+            if let Some(error) = ended.and_then(|one| one.error.as_ref()) {
+                summary.remarks.push(format!("{id}: its keeper was killed, and {error}"));
+            } else {
+                summary.remarks.push(format!("{id}: its keeper was killed; it is started anew"));
+                running.remove(record.provenance());
+            }
+        }
     }
 
     /// What is to be started, with the names that it gets.
@@ -188,7 +223,9 @@ impl Yard {
                 self.link_into_session(record);
                 summary.skipped.push(id);
             } else if is_wanted(cargo) {
-                match names.give(cargo, kind, &self.settings) {
+                let is_hidden = self.home.has_keeper(&run_folder(&cargo.relative));
+                let given = names.give(cargo, kind, &self.settings);
+                match if is_hidden { given.and(Err(HIDDEN.to_owned())) } else { given } {
                     Ok(candidate) => {
                         self.tell_of_decision(cargo, &candidate.id, true);
                         candidates.push(candidate);
@@ -215,7 +252,7 @@ impl Yard {
         let provenances: BTreeSet<&str> =
             candidates.iter().map(|candidate| candidate.cargo.provenance.as_str()).collect();
         let mut left = tagged(self.home.path());
-        left.retain(|process| provenances.contains(process.provenance.as_str()));
+        left.retain(|process| process.keeper.is_none() && provenances.contains(process.provenance.as_str()));
         for stopped in end_tagged(left, self.settings.stop_timeout) {
             let pid = stopped.pid.unwrap_or_default();
             summary.remarks.push(match &stopped.error {

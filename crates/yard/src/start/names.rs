@@ -49,8 +49,9 @@ impl Names {
         if let Some(other) = self.prefixes.get(&prefix) {
             return Err(clash("prefix", &prefix, other));
         }
-        let short = cargo.file_name().to_owned();
-        let id = if self.ids.contains(&short) { cargo.relative.clone() } else { short };
+        // The path as last resort: `x.db` may be both the name of one file and the place of another.
+        let mut ids = [cargo.file_name(), &cargo.relative, &cargo.provenance].into_iter();
+        let id = ids.find(|id| !self.ids.contains(*id)).unwrap_or(&cargo.provenance).to_owned();
         self.ids.insert(id.clone());
         self.files.insert(cargo.relative.clone(), cargo.provenance.clone());
         self.prefixes.insert(prefix.clone(), cargo.provenance.clone());
