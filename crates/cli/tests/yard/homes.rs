@@ -30,9 +30,12 @@ fn a_full_disk_is_an_error_that_says_so_and_costs_no_service_that_runs() {
     }
     let pid = number(&before["pid"]);
     signal(pid, "KILL");
+    until("it is gone", || !lives(pid));
     until("it is started again on a full disk", || {
         std::net::TcpStream::connect(("127.0.0.1", u16::try_from(number(&before["port"])).unwrap())).is_ok()
     });
+    // Long enough for its keeper to see that it is ready, and to fail to write that down.
+    std::thread::sleep(std::time::Duration::from_millis(800));
     assert_eq!(context(), before, "the file is whole and old, not half and new");
     std::fs::remove_file(disk.path().join("ballast")).unwrap();
     until("its state is written as soon as there is room", || {

@@ -50,6 +50,23 @@ fn steps() -> BTreeSet<String> {
     numbered.collect()
 }
 
+/// Of each step the first and the last time; every time with `LEDGER_TEST_STEPS=all`.
+fn chosen(steps: BTreeSet<String>) -> Vec<String> {
+    if std::env::var("LEDGER_TEST_STEPS").is_ok_and(|which| which == "all") {
+        return steps.into_iter().collect();
+    }
+    let mut last: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, number) in steps.iter().filter_map(|step| step.split_once('#')) {
+        let number: usize = number.parse().unwrap();
+        last.entry(name).and_modify(|last| *last = number.max(*last)).or_insert(number);
+    }
+    let is_chosen = |step: &&String| {
+        let (name, number) = step.split_once('#').unwrap();
+        number == "1" || number == last[name].to_string()
+    };
+    steps.iter().filter(is_chosen).cloned().collect()
+}
+
 fn killed_at(step: &str) {
     let yard = Yard::new();
     let mut start = yard.command(&["start", "--no-ls"]);
@@ -96,7 +113,7 @@ fn whoever_is_killed_at_whichever_step_the_next_start_finds_its_way() {
         yard.ok(&["kill"]);
         assert!(carriers(&yard).is_empty(), "killed after {step}");
     }
-    let steps: Vec<String> = steps.into_iter().collect();
+    let steps = chosen(steps);
     // Two at a time: a start waits more than it computes.
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..2)

@@ -123,11 +123,15 @@ fn a_file_that_is_being_written_all_the_time_holds_nothing_up() {
     until("the first round", || watch.output().contains("PROXY PREFIX"));
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !over.load(std::sync::atomic::Ordering::Relaxed) {
-                std::fs::write(yard.cargo("busy.log"), "x").unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(20));
-            }
+        // Several, so that no pause is long enough to look like an end.
+        let (yard, over) = (&yard, &over);
+        (0..4).for_each(|writer| {
+            scope.spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::write(yard.cargo(&format!("busy-{writer}.log")), "x").unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            });
         });
         yard.database("new.db", "sqlpage_files");
         until("it is started all the same", || yard.state("new.db") == "ready");
