@@ -11,13 +11,16 @@ use std::time::{Duration, Instant};
 
 use ledger_fs::{Kind, read_all};
 
-use super::home::{Home, HomeError, is_session_name};
+use super::home::{Home, HomeError};
 use super::record::{Record, RecordProblem};
+use super::session::is_session_name;
 
 /// Name of the keeper's log, which is also its lock.
 const KEEPER_LOG: &str = "keeper.log";
 /// How long a keeper may take from its start to its first word in the context.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process that was killed may take to let go of its files.
+const RELEASE_PATIENCE: Duration = Duration::from_secs(1);
 /// Pause between two looks.
 const INTERVAL: Duration = Duration::from_millis(2);
 
@@ -87,8 +90,21 @@ impl Home {
         Ok(record)
     }
 
+    /// Whether a keeper of this data file lives on that no context shows. One that was killed counts as dead a moment
+    /// before it lets go of its files.
+    pub(crate) fn has_hidden_keeper(&self, run_folder: &Path) -> bool {
+        let since = Instant::now();
+        while self.has_keeper(run_folder) {
+            if since.elapsed() > RELEASE_PATIENCE {
+                return true;
+            }
+            std::thread::sleep(INTERVAL);
+        }
+        false
+    }
+
     /// Whether a keeper of this data file lives, or is being started.
-    pub(crate) fn has_keeper(&self, run_folder: &Path) -> bool {
+    fn has_keeper(&self, run_folder: &Path) -> bool {
         let log = File::open(self.path().join(run_folder).join(KEEPER_LOG));
         log.is_ok_and(|log| matches!(log.try_lock_shared(), Err(TryLockError::WouldBlock)))
     }

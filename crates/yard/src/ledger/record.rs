@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use ledger_fs::{Kind, read_all};
 use serde_json::Value;
 
-use super::home::{Home, HomeError, MAX_CONTEXT_BYTES, is_session_name};
+use super::home::{Home, HomeError, MAX_CONTEXT_BYTES};
+use super::session::is_session_name;
 use crate::process::{self, Identity};
 use crate::tag;
 

@@ -223,7 +223,7 @@ impl Yard {
                 self.link_into_session(record);
                 summary.skipped.push(id);
             } else if is_wanted(cargo) {
-                let is_hidden = self.home.has_keeper(&run_folder(&cargo.relative));
+                let is_hidden = self.home.has_hidden_keeper(&run_folder(&cargo.relative));
                 let given = names.give(cargo, kind, &self.settings);
                 match if is_hidden { given.and(Err(HIDDEN.to_owned())) } else { given } {
                     Ok(candidate) => {
