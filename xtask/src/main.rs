@@ -19,6 +19,8 @@ cargo xtask bench journal   measures the journal and its archive on ledgers of u
                             rebuild, incremental, append, index, original, lock
 cargo xtask bench chain     measures the chain against bare writes, hashes and signature checks (LEDGER_BENCH_PYTHON names a
                             Python with ccf to compare with); cases: append, signatures, verify, receipts, large
+cargo xtask bench yard      measures the yard over 200 services against a shell loop that only starts them; cases:
+                            start, adopt, commands, rescan, watch
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 
@@ -27,7 +29,7 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["test"] => test(),
-        ["bench", name @ ("streams" | "daemon"), cases @ ..] => bench("ledger", name, cases),
+        ["bench", name @ ("streams" | "daemon" | "yard"), cases @ ..] => bench("ledger", name, cases),
         ["bench", "buffer", cases @ ..] => bench("ledger-buffer", "buffer", cases),
         ["bench", "journal", cases @ ..] => bench("relayburn-ledger", "journal", cases),
         ["bench", "chain", cases @ ..] => bench("ledger-chain", "chain", cases),

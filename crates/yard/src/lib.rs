@@ -24,6 +24,7 @@
 //! | `settings` | flags and `yard.yaml` |
 //! | `plan` | from a data file to everything that its keeper must know |
 //! | `start` | [`Yard`]: one round |
+//! | `event` | what happens in a round, told as it happens |
 //! | `keeper` | [`keeper::run`]: the process beside each service |
 //! | `watch` | [`watch`]: rounds on hints and at an interval |
 //! | `ledger` | the folder, contexts, logs; reading them |
@@ -32,12 +33,15 @@
 //! | `ports` | ports without a race |
 //! | `proxy` | files for nginx and Traefik |
 //! | `composite` | SQL that attaches many databases |
+//! | `failpoint` | steps at which tests kill the process |
 //!
 //! Everything that looks at processes reads `/proc`: Linux only.
 #![forbid(unsafe_code)]
 
 mod cargo;
 mod composite;
+mod event;
+mod failpoint;
 pub mod keeper;
 mod kind;
 mod ledger;
@@ -55,6 +59,7 @@ mod watch;
 
 pub use cargo::{Cargo, Content, PATTERNS, PrefixError, PrefixTemplate, Root, RootError, Stamp, Trouble};
 pub use composite::{Composed, Composite, Dialect, SQLITE_MAX_ATTACHED, Scope};
+pub use event::{Event, EventKind, Listener, Phase, Verbosity};
 pub use keeper::RestartPolicy;
 pub use kind::{Kind, KindError, KindSetting, Kinds, Ready, Rule, Switch};
 pub use ledger::{

@@ -11,7 +11,7 @@ use crate::keeper::Plan;
 use crate::kind::{Kind, Values, Variable};
 use crate::ledger::{
     Context, DataFile, Home, Host, Listen, MASK, Moment, Paths, Service, SessionContext, SpawnPlan, Spawned,
-    SrcPath, State, Supplier,
+    SrcPath, State, Supplier, run_folder,
 };
 use crate::ports;
 use crate::settings::Settings;
@@ -31,6 +31,17 @@ pub(crate) struct Run {
     pub(crate) started_at: Moment,
 }
 
+impl Run {
+    /// The run, in the original's words.
+    pub(crate) fn context(&self) -> SessionContext {
+        SessionContext {
+            session_id: self.id.to_string(),
+            host: Host { identity: "spawn".to_owned(), pid: std::process::id() },
+            started_at: self.started_at,
+        }
+    }
+}
+
 /// A data file, what serves it, and the names under which it does.
 #[derive(Clone, Debug)]
 pub(crate) struct Candidate<'a> {
@@ -43,7 +54,7 @@ pub(crate) struct Candidate<'a> {
 impl Candidate<'_> {
     /// Folder of the service below `.run`.
     pub(crate) fn run_folder(&self) -> PathBuf {
-        Path::new(".run").join(&self.cargo.relative)
+        run_folder(&self.cargo.relative)
     }
 
     /// A file of the service in a session.
@@ -168,11 +179,7 @@ impl Candidate<'_> {
                 label: cargo.file_name().to_owned(),
                 db_path: cargo.walked.clone(),
             },
-            session: SessionContext {
-                session_id: run.id.to_string(),
-                host: Host { identity: "spawn".to_owned(), pid: std::process::id() },
-                started_at: run.started_at,
-            },
+            session: run.context(),
             listen: Listen {
                 host: settings.listen_host.clone(),
                 port,

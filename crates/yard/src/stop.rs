@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::ledger::{Home, HomeError, Liveness, Record};
 use crate::process::{self, Identity};
-use crate::tagged::tagged;
+use crate::tagged::{Tagged, tagged};
 
 /// How long to look for the end of processes after SIGKILL.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -65,15 +65,20 @@ pub fn stop(home: &Home, records: &[Record], timeout: Duration) -> Vec<Stopped> 
 pub fn kill(home: &Home, timeout: Duration) -> Result<Vec<Stopped>, HomeError> {
     let (records, _) = home.present()?;
     let mut stopped = stop(home, &records, timeout);
-    let left = tagged(home.path()).into_iter().map(|process| Target {
+    stopped.extend(end_tagged(tagged(home.path()), timeout));
+    Ok(stopped)
+}
+
+/// Ends processes that carry the marks of services, what they forked, and their keepers.
+pub(crate) fn end_tagged(processes: Vec<Tagged>, timeout: Duration) -> Vec<Stopped> {
+    let targets = processes.into_iter().map(|process| Target {
         service_id: process.service_id,
         pid: Some(process.pid),
-        keeper: None,
+        keeper: process.keeper,
         processes: tree(Some(process.identity)),
         error: None,
     });
-    stopped.extend(end(left.collect(), timeout));
-    Ok(stopped)
+    end(targets.collect(), timeout)
 }
 
 fn tree(root: Option<Identity>) -> Vec<Identity> {

@@ -15,6 +15,9 @@ pub(crate) const SESSION_ID: &str = "TRUTH_YARD_SESSION_ID";
 /// Path as walked.
 pub(crate) const SERVICE_ID: &str = "TRUTH_YARD_SERVICE_ID";
 
+/// Absolute path of the context file, in the environment of a keeper: its service does not have it.
+pub(crate) const KEEPER: &str = "TRUTH_YARD_KEEPER";
+
 /// The variables of a service.
 pub(crate) fn of(context: &Context) -> BTreeMap<String, String> {
     let tags = [

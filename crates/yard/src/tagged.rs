@@ -33,15 +33,29 @@ pub struct Tagged {
     /// Which process it is.
     #[serde(skip)]
     pub identity: Identity,
+    /// The keeper of its context, if it lives: a service that is ended beside it would be started again.
+    #[serde(skip)]
+    pub keeper: Option<Identity>,
 }
 
 /// All tagged processes whose context lies below a folder, by pid.
 pub fn tagged(home: &Path) -> Vec<Tagged> {
-    let carriers: BTreeMap<u32, (u32, Tagged)> = process::table()
-        .into_iter()
-        .filter_map(|stat| Some((stat.pid, (stat.parent, Tagged::read(stat.pid)?))))
-        .filter(|(_, (_, tagged))| tagged.context_path.starts_with(home))
-        .collect();
+    let mut keepers: BTreeMap<PathBuf, Identity> = BTreeMap::new();
+    let mut carriers: BTreeMap<u32, (u32, Tagged)> = BTreeMap::new();
+    for stat in process::table() {
+        let Some(mut env) = process::environment(stat.pid) else { continue };
+        env.retain(|name, _| name.starts_with(tag::PREFIX));
+        if let (Some(path), Some(identity)) = (env.get(tag::KEEPER), Identity::of(stat.pid)) {
+            keepers.insert(PathBuf::from(path), identity);
+        } else if let Some(tagged) =
+            Tagged::read(stat.pid, env).filter(|one| one.context_path.starts_with(home))
+        {
+            carriers.insert(stat.pid, (stat.parent, tagged));
+        }
+    }
+    for (_, tagged) in carriers.values_mut() {
+        tagged.keeper = keepers.get(&tagged.context_path).cloned();
+    }
     let is_inherited = |(parent, tagged): &(u32, Tagged)| {
         carriers.get(parent).is_some_and(|(_, other)| other.context_path == tagged.context_path)
     };
@@ -49,14 +63,13 @@ pub fn tagged(home: &Path) -> Vec<Tagged> {
 }
 
 impl Tagged {
-    /// `None` if the process is gone, belongs to somebody else, or lacks one of the four variables.
-    fn read(pid: u32) -> Option<Self> {
-        let mut env = process::environment(pid)?;
-        env.retain(|name, _| name.starts_with(tag::PREFIX));
+    /// `None` if the process is gone, or lacks one of the four variables.
+    fn read(pid: u32, env: BTreeMap<String, String>) -> Option<Self> {
         let value = |name: &str| env.get(name).filter(|value| !value.is_empty()).cloned();
         let (session_id, service_id) = (value(tag::SESSION_ID)?, value(tag::SERVICE_ID)?);
         let (context_path, provenance) = (PathBuf::from(value(tag::CONTEXT_PATH)?), value(tag::PROVENANCE)?);
         let (identity, cmdline) = (Identity::of(pid)?, process::command_line(pid));
-        Some(Self { pid, session_id, service_id, context_path, provenance, cmdline, env, identity })
+        let keeper = None;
+        Some(Self { pid, session_id, service_id, context_path, provenance, cmdline, env, identity, keeper })
     }
 }

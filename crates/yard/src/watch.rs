@@ -8,7 +8,8 @@
 //! |---|---|
 //! | a new file that can be served, or an old one that has become so | started |
 //! | a file gone, or one that can no longer be served | stopped |
-//! | another file under the same name; a service whose keeper was killed | stopped and started |
+//! | another file under the same name | stopped and started |
+//! | a service whose keeper was killed | stopped and started, as every start does |
 //! | a service that has ended and has no keeper, or failed | started, with growing pauses |
 //! | a service that somebody stopped with `yard stop` | left alone |
 
@@ -22,7 +23,7 @@ use std::time::{Duration, Instant};
 use notify::{RecursiveMode, Watcher};
 
 use crate::cargo::{Cargo, Root};
-use crate::ledger::{Liveness, Record};
+use crate::ledger::Record;
 use crate::start::{Classified, StartError, Summary, Yard};
 use crate::stop::{Stopped, stop};
 
@@ -129,7 +130,8 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         // A root that is gone holds no files; it may come back.
         Err(error) => (Vec::new(), vec![error.to_string()]),
     };
-    let (records, problems) = yard.home().latest()?;
+    // What cannot be read is told by the start below.
+    let (records, _) = yard.home().latest()?;
     let served: HashMap<&str, &Cargo> = classified
         .iter()
         .filter(|one| yard.kind_of(one).is_some() || is_unsettled(one))
@@ -137,7 +139,7 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         .collect();
     let is_gone = |record: &Record| match served.get(record.provenance()) {
         None => true,
-        Some(cargo) => record.inode().is_some_and(|inode| inode != cargo.stamp.inode()) || is_unkept(record),
+        Some(cargo) => record.inode().is_some_and(|inode| inode != cargo.stamp.inode()),
     };
     let run = yard.run_id();
     let gone: Vec<Record> = records
@@ -146,6 +148,7 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         .cloned()
         .collect();
     let stopped = stop(yard.home(), &gone, yard.settings().stop_timeout);
+    stopped.iter().for_each(|one| yard.tell_of_stopped(one));
     for record in &gone {
         yard.home().forget(record).map_err(crate::ledger::HomeError::from)?;
     }
@@ -158,14 +161,7 @@ fn look(yard: &mut Yard, options: WatchOptions, retries: &mut Retries) -> Result
         !left_alone.contains(&cargo.provenance.as_str()) && retries.is_due(cargo)
     })?;
     retries.learn(&classified, &summary);
-    let mut round = Round { summary, stopped };
-    round.summary.remarks.extend(problems.iter().map(ToString::to_string));
-    Ok(round)
-}
-
-/// Whether the keeper was killed and the service lives on: nobody would notice its end.
-fn is_unkept(record: &Record) -> bool {
-    record.keeper.is_some() && !record.is_kept() && record.liveness() == Liveness::Alive
+    Ok(Round { summary, stopped })
 }
 
 /// A file that is locked or being written right now says nothing about whether it should be served.

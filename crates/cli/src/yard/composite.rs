@@ -42,6 +42,9 @@ pub(crate) struct CompositeArgs {
     /// Whether those lines are sorted, and repetitions removed
     #[arg(long, value_name = "ORDER", value_enum, default_value_t = PragmaOrder::Sorted)]
     pragma_order: PragmaOrder,
+    /// Accepted for scripts that were written for the original program, where it has no effect either
+    #[arg(long, value_name = "ORDER", hide = true)]
+    extra_sql_order: Option<String>,
     /// DuckDB: install and load its extension for SQLite
     #[arg(long)]
     duckdb_sqlite_ext: bool,

@@ -78,6 +78,9 @@ fn ledger(home: &LedgerHome) -> Finding {
 
 fn program(name: &str, flag: &str, matters: bool) -> Finding {
     let result = match Command::new(name).arg(flag).output() {
+        Ok(output) if !output.status.success() => {
+            Err(format!("`{name} {flag}` fails ({}); its services will not start either", output.status))
+        }
         Ok(output) => {
             let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
             let text = String::from_utf8_lossy(&text);

@@ -5,7 +5,7 @@ use comfy_table::{Table, presets};
 use ledger_yard::{Drift, DriftItem, Home, Liveness, Record, RecordProblem, reconcile, tagged};
 use serde_json::json;
 
-use super::{LedgerHome, YardFailure};
+use super::{LedgerHome, YardFailure, page};
 use crate::console::Console;
 use crate::errors::Failure;
 
@@ -33,6 +33,12 @@ pub(crate) struct PsArgs {
     /// One JSON object per line
     #[arg(long)]
     json: bool,
+    /// As a page for the browser
+    #[arg(long, conflicts_with_all = ["extended", "reconcile", "json"])]
+    html: bool,
+    /// Accepted for scripts that were written for the original program: processes are always found in /proc
+    #[arg(long, value_name = "STRATEGY", value_parser = ["container", "native"], hide = true)]
+    strategy: Option<String>,
 }
 
 pub(super) fn ls(args: &LsArgs, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -65,6 +71,9 @@ pub(super) fn ps(args: &PsArgs, console: &mut Console<'_>) -> Result<(), Failure
     let records = live(&home, console)?;
     if args.json {
         return records.iter().try_for_each(|record| print_json(record, console));
+    }
+    if args.html {
+        return Ok(console.out.write_all(page::page(&home, &records).as_bytes())?);
     }
     if args.extended {
         return extended(&home, &records, console);
@@ -173,7 +182,7 @@ fn say_drift(item: &DriftItem, console: &mut Console<'_>) -> Result<(), Failure>
             let pid = pid.map_or_else(String::new, |pid| pid.to_string());
             writeln!(out, "service without keeper: {service_id} [{pid}]")?;
             writeln!(out, "  its context is {}", ledger_context_path.display())?;
-            writeln!(out, "  `ledger yard restart {service_id}` gives it one")?;
+            writeln!(out, "  `ledger yard start` starts it anew, with one")?;
         }
     }
     Ok(())
@@ -195,7 +204,7 @@ fn say_problems(problems: &[RecordProblem], console: &mut Console<'_>) {
     }
 }
 
-fn pid(record: &Record) -> String {
+pub(super) fn pid(record: &Record) -> String {
     record.pid().map(|pid| pid.to_string()).unwrap_or_default()
 }
 

@@ -4,6 +4,7 @@ mod composite;
 mod doctor;
 mod list;
 mod logs;
+mod page;
 mod proxy;
 mod start;
 mod stop;

@@ -1,12 +1,15 @@
 //! `ledger yard start`, with and without `--watch`.
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
-use ledger_yard::{Home, Round, Summary, WatchOptions, Yard, kill, watch};
+use ledger_yard::{
+    Event, Home, Listener, Round, Session, Settings, Summary, Verbosity, WatchOptions, Yard, kill, watch,
+};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -43,6 +46,39 @@ pub(crate) struct StartArgs {
     /// Print the summary as JSON, and nothing else
     #[arg(long)]
     json: bool,
+    /// Tell what happens, as it happens, on standard error; with --json as one JSON object per line
+    #[arg(long, value_name = "EVENTS", value_enum)]
+    verbose: Option<Verbose>,
+}
+
+/// Which events are told.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Verbose {
+    /// What was started, where, and what went wrong
+    Essential,
+    /// Every step
+    Comprehensive,
+}
+
+impl Verbose {
+    /// Writes events to standard error; that one cannot be written is no reason to stop.
+    fn listener(self, as_json: bool) -> Listener {
+        let verbosity = match self {
+            Self::Essential => Verbosity::Essential,
+            Self::Comprehensive => Verbosity::Comprehensive,
+        };
+        Box::new(move |event: &Event| {
+            if !event.kind.is_told(verbosity) {
+                return;
+            }
+            let line = if as_json {
+                serde_json::to_string(event).unwrap_or_default()
+            } else {
+                format!("[+{}ms] {}", event.t_ms, event.kind)
+            };
+            let _ = writeln!(std::io::stderr(), "{line}");
+        })
+    }
 }
 
 pub(super) fn run(args: &StartArgs, console: &mut Console<'_>) -> Result<(), Failure> {
@@ -52,11 +88,11 @@ pub(super) fn run(args: &StartArgs, console: &mut Console<'_>) -> Result<(), Fai
     if args.watch {
         lock.watching().map_err(YardFailure::from)?;
         let session = home.watch_session().map_err(YardFailure::from)?;
-        let mut yard = Yard::new(settings, home, session.name).map_err(YardFailure::from)?;
+        let mut yard = open(args, settings, home, session)?;
         return keep_watching(args, &mut yard, console);
     }
     let session = home.new_session(Timestamp::now()).map_err(YardFailure::from)?;
-    let mut yard = Yard::new(settings, home, session.name).map_err(YardFailure::from)?;
+    let mut yard = open(args, settings, home, session)?;
     let summary = yard.round().map_err(YardFailure::from)?;
     report(&summary, console);
     if args.json {
@@ -70,6 +106,14 @@ pub(super) fn run(args: &StartArgs, console: &mut Console<'_>) -> Result<(), Fai
         }
     }
     conclude(&summary)
+}
+
+fn open(args: &StartArgs, settings: Settings, home: Home, session: Session) -> Result<Yard, YardFailure> {
+    let mut yard = Yard::new(settings, home, session.name)?;
+    if let Some(verbose) = args.verbose {
+        yard.listen(verbose.listener(args.json));
+    }
+    Ok(yard)
 }
 
 /// Remarks and failures; they come first, and to standard error.

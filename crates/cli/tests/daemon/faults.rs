@@ -2,44 +2,14 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::net::TcpStream;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use bytes::Bytes;
 use ledger_api::Client;
 use ledger_streams::{Append, Expect, Read, Store, StoreError};
-use tempfile::TempDir;
 
+use crate::disk::SmallDisk;
 use crate::home::Home;
-
-/// A file system of its own, in memory, that is full sooner than others.
-struct SmallDisk {
-    folder: TempDir,
-}
-
-impl SmallDisk {
-    fn new(size: &str) -> Self {
-        let disk = Self { folder: tempfile::tempdir().unwrap() };
-        let options = format!("size={size}");
-        let mount = ["-t", "tmpfs", "-o", &options, "ledger-test"];
-        let mounted = Command::new("mount").args(mount).arg(disk.path()).status().unwrap();
-        assert!(
-            mounted.success(),
-            "mounting a small disk needs root: run this test with sudo, or in a container"
-        );
-        disk
-    }
-
-    fn path(&self) -> &Path {
-        self.folder.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(self.path()).status();
-    }
-}
 
 fn entry(bytes: usize) -> Append<Bytes> {
     Append::new(Bytes::from(vec![b'x'; bytes]))

@@ -4,6 +4,8 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod control;
+#[path = "../common/disk.rs"]
+mod disk;
 mod faults;
 mod home;
 mod kill;

@@ -42,8 +42,7 @@ fn a_service_that_ignores_the_signal_is_killed_and_so_is_what_it_forked() {
     std::fs::write(yard.at("yard.yaml"), "stop_timeout_seconds: 1").unwrap();
     yard.ok(&["start"]);
     let (deaf, forker) = (yard.pid("apps/dashboard.db"), yard.pid("evidence/audit.sqlite.db"));
-    let forked =
-        std::fs::read_to_string(yard.cargo("evidence/audit.sqlite.db.forked")).unwrap().parse().unwrap();
+    let forked = yard.forked("evidence/audit.sqlite.db");
     assert!(lives(forked));
     yard.ok(&["kill"]);
     assert!(!lives(deaf) && !lives(forker) && !lives(forked));
@@ -111,33 +110,83 @@ fn clean_removes_sessions_and_nothing_else() {
 }
 
 #[test]
-fn a_yard_that_is_killed_in_the_middle_of_a_start_leaves_nothing_that_the_next_one_cannot_take_over() {
-    let yard = Yard::empty();
-    for number in 0..6 {
-        yard.database(&format!("s{number}.db"), "sqlpage_files");
-    }
-    for pause in [0, 30, 60, 120, 250] {
-        let mut start = yard.command(&["start", "--no-ls"]).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(pause));
-        let _ = start.kill();
-        start.wait().unwrap();
-        let output = yard.run(&["start"]);
-        assert!(output.status.success(), "after {pause} ms: {output:?}");
-        until("all agree", || yard.run(&["ps", "--reconcile"]).status.success());
-        assert_eq!(yard.ok(&["ps", "--json"]).lines().count(), 6, "after {pause} ms: each service once");
-        yard.ok(&["kill", "--clean"]);
-    }
+fn a_service_that_forks_away_and_ends_is_a_failure_and_nothing_of_it_is_left() {
+    let yard = Yard::new();
+    yard.behaviour("apps/dashboard.db", "daemon");
+    let error = yard.fails(&["start"]);
+    assert!(error.contains("ended with exit code 0"), "{error}");
+    let away = yard.forked("apps/dashboard.db");
+    assert!(!lives(away), "what it left in the background has ended with it");
+    assert_eq!(yard.state("apps/dashboard.db"), "failed");
 }
 
 #[test]
-fn a_ledger_home_that_cannot_be_used_is_an_error_that_says_so() {
+fn a_port_that_was_taken_in_the_meantime_is_replaced_and_whoever_took_it_is_not_the_service() {
     let yard = Yard::new();
-    std::fs::create_dir(yard.at("ledger.d")).unwrap();
-    std::fs::write(yard.at("ledger.d/.yard"), "ledger-yard 99\n").unwrap();
+    std::fs::write(
+        yard.at("yard.yaml"),
+        "restart: {limit: 1, backoff_ms: 1500}\n\
+        kinds: {sqlpage: {match: {tables: [sqlpage_files]}, command: sqlpage, ready: {timeout_seconds: 5}, \
+        env: {LISTEN_ON: '{address}', DATABASE_URL: 'sqlite://{path}'}}}",
+    )
+    .unwrap();
+    yard.ok(&["start"]);
+    let port = u16::try_from(number(&yard.context("apps/dashboard.db")["port"])).unwrap();
+    // The service dies; before it is back, somebody else listens there and answers whatever is asked.
+    yard.behaviour("apps/dashboard.db", "hang");
+    signal(yard.pid("apps/dashboard.db"), "KILL");
+    until("it is down", || yard.state("apps/dashboard.db") == "restarting");
+    let squatter = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        for stream in squatter.incoming().map_while(Result::ok) {
+            let (mut stream, mut request) = (stream, [0; 1024]);
+            let _ =
+                stream.read(&mut request).and_then(|_| stream.write_all(b"HTTP/1.0 200 OK\r\n\r\nsquatter"));
+        }
+    });
+    until("it is given up", || yard.state("apps/dashboard.db") == "failed");
+    let context = yard.context("apps/dashboard.db");
+    assert!(context["state"]["reason"].as_str().unwrap().contains("did not answer"), "{context}");
+    std::fs::remove_file(yard.cargo("apps/dashboard.db.behaviour")).unwrap();
+    yard.ok(&["start"]);
+    let context = yard.context("apps/dashboard.db");
+    assert_ne!(number(&context["port"]), u32::from(port));
+    assert!(get(&context).contains("served"));
+    assert!(
+        !yard.ok(&["proxy-conf"]).contains(&format!(":{port}\"")),
+        "proxies are not sent to the squatter"
+    );
+}
+
+#[test]
+fn a_keeper_that_is_killed_is_told_and_a_start_gives_its_service_another() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    let service = yard.pid("apps/dashboard.db");
+    signal(yard.keeper("apps/dashboard.db"), "KILL");
+    let drift = String::from_utf8(yard.run(&["ps", "--reconcile"]).stdout).unwrap();
+    assert!(drift.contains("service without keeper: dashboard.db"), "{drift}");
+    assert!(lives(service));
     let output = yard.run(&["start"]);
-    assert_eq!(output.status.code(), Some(1));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.contains("another version"), "{error}");
-    let none = yard.run(&["start", "--cargo-home", "none", "--ledger-home", "other.d"]);
-    assert!(String::from_utf8(none.stderr).unwrap().contains("--cargo-home"));
+    assert!(output.status.success(), "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("its keeper was killed"));
+    assert!(!lives(service));
+    assert!(get(&yard.context("apps/dashboard.db")).contains("served"));
+    yard.ok(&["ps", "--reconcile"]);
+}
+
+#[test]
+fn a_service_whose_context_is_gone_is_not_started_a_second_time_and_kill_ends_it_for_good() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    let (service, keeper) = (yard.pid("apps/dashboard.db"), yard.keeper("apps/dashboard.db"));
+    std::fs::remove_file(yard.context("apps/dashboard.db")["paths"]["context"].as_str().unwrap()).unwrap();
+    let error = yard.fails(&["start"]);
+    assert!(error.contains("its keeper lives"), "{error}");
+    assert!(lives(service) && lives(keeper));
+    yard.ok(&["kill"]);
+    assert!(!lives(service) && !lives(keeper), "a keeper that lived on would start its service again");
+    yard.ok(&["start"]);
+    yard.ok(&["ps", "--reconcile"]);
 }

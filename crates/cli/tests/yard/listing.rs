@@ -1,6 +1,6 @@
 //! What is printed: lists, logs, files for proxies.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::support::*;
 
@@ -8,8 +8,7 @@ use crate::support::*;
 fn one_odd_file_hides_no_other() {
     let yard = Yard::new();
     yard.ok(&["start"]);
-    let session = std::fs::read_to_string(yard.at("ledger.d/.current-session")).unwrap();
-    let folder = yard.at("ledger.d").join(session.trim());
+    let folder = yard.session();
     std::fs::write(folder.join("odd.db.context.json"), "{\"pid\": 1}").unwrap();
     std::fs::write(folder.join("half.db.context.json"), "{\"pid\":").unwrap();
     let output = yard.run(&["ls"]);
@@ -37,51 +36,81 @@ fn logs_are_followed_from_several_services() {
 }
 
 #[test]
-fn nginx_takes_the_files_for_any_name_and_serves_through_them() {
-    if Command::new("nginx").arg("-v").output().is_err() {
-        let install = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nginx-light";
-        let installed = Command::new("sh").args(["-c", install]).output().unwrap();
-        assert!(
-            installed.status.success(),
-            "this test needs nginx: apt-get install nginx-light; {installed:?}"
+fn on_a_terminal_every_service_has_its_colour() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    let shown = |command: &str| {
+        let mut script = Command::new("script");
+        script.args(["-qec", command, "/dev/null"]).current_dir(yard.at("")).env_remove("NO_COLOR");
+        String::from_utf8(script.stdin(Stdio::null()).output().unwrap().stdout).unwrap()
+    };
+    let ledger = format!("{} yard logs --stderr", env!("CARGO_BIN_EXE_ledger"));
+    let coloured = shown(&ledger);
+    assert!(coloured.contains("\u{1b}[36mdashboard.db err |\u{1b}[0m started"), "{coloured:?}");
+    assert!(coloured.contains("\u{1b}[33maudit.sqlite.db err |\u{1b}[0m started"), "{coloured:?}");
+    let plain = shown(&format!("NO_COLOR=1 {ledger}"));
+    assert!(!plain.contains('\u{1b}') && plain.contains("dashboard.db err | started"), "{plain:?}");
+}
+
+#[test]
+fn a_log_has_a_limit_and_following_it_loses_no_line_over_a_rotation() {
+    let yard = Yard::empty();
+    std::fs::write(yard.at("yard.yaml"), "max_log_bytes: 8192").unwrap();
+    yard.database("talker.db", "sqlpage_files");
+    yard.behaviour("talker.db", "talk 1000");
+    yard.ok(&["start"]);
+    let log = |end: &str| yard.session().join(format!("talker.db.stdout.log{end}"));
+    until("all is written", || {
+        std::fs::read_to_string(log("")).unwrap().lines().any(|line| line.ends_with("999"))
+    });
+    for end in ["", ".1", ".2"] {
+        let text = std::fs::read_to_string(log(end)).unwrap();
+        assert!(text.len() <= 8192 && text.ends_with('\n'), "{end}: {}", text.len());
+        let is_whole = |line: &str| line.len() == 99 || line.contains("GET /");
+        assert!(text.lines().all(is_whole), "{end}: a line is cut");
+    }
+    assert!(!log(".3").exists());
+    let out = std::fs::File::create(yard.at("logs.out")).unwrap();
+    let mut logs = yard.command(&["logs", "-f", "--stdout", "-n", "0"]).stdout(out).spawn().unwrap();
+    // Enough for two rotations, in pieces that are shorter than the pause between two looks.
+    for number in 0..200 {
+        ask(&yard.context("talker.db"), &format!("/{number}/{}", "x".repeat(60)));
+    }
+    until("the last request", || std::fs::read_to_string(yard.at("logs.out")).unwrap().contains("/199/"));
+    logs.kill().unwrap();
+    logs.wait().unwrap();
+    let seen = std::fs::read_to_string(yard.at("logs.out")).unwrap();
+    let first = seen.lines().next().unwrap().split('/').nth(1).unwrap().parse::<usize>().unwrap();
+    for number in first..200 {
+        assert_eq!(
+            seen.matches(&format!("GET /{number}/")).count(),
+            1,
+            "request {number}, first seen: {first}"
         );
     }
+}
+
+#[test]
+fn the_page_shows_what_runs_and_no_secret() {
     let yard = Yard::new();
-    yard.database("it's \"odd\"; } $x.db", "sqlpage_files");
+    yard.database("<b>odd & \"quoted\"</b>.db", "sqlpage_files");
+    std::fs::write(yard.cargo("apps/.env"), "TOKEN=hush\n").unwrap();
     yard.ok(&["start"]);
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let listen = format!("127.0.0.1:{port}");
-    yard.ok(&["proxy-conf", "--nginx-out", "nginx", "--listen", &listen]);
-    let config = format!(
-        "daemon off; pid {0}/nginx.pid; error_log {0}/error.log;\nevents {{}}\nhttp {{ access_log off; \
-         client_body_temp_path {0}/t; proxy_temp_path {0}/t; fastcgi_temp_path {0}/t; uwsgi_temp_path {0}/t; \
-         scgi_temp_path {0}/t; include {0}/nginx/*.conf; }}\n",
-        yard.at("").display().to_string().trim_end_matches('/')
-    );
-    std::fs::write(yard.at("nginx.conf"), config).unwrap();
-    let nginx = || {
-        let mut nginx = Command::new("nginx");
-        nginx.arg("-c").arg(yard.at("nginx.conf")).arg("-e").arg(yard.at("error.log"));
-        nginx
-    };
-    let tested = nginx().arg("-t").output().unwrap();
-    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
-    assert!(!String::from_utf8_lossy(&tested.stderr).contains("conflicting"), "{tested:?}");
-    let mut server = nginx().spawn().unwrap();
-    let ask = |path: &str| {
-        let output =
-            Command::new("curl").args(["-s", "-i", &format!("http://{listen}{path}")]).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
-    until("nginx serves", || ask("/apps/sqlpage/apps/dashboard/").contains("served"));
-    assert!(ask("/apps/sqlpage/apps/dashboard").contains("301"));
-    assert!(ask("/apps/sqlpage/it's%20%22odd%22;%20%7D%20$x/").contains("served"));
-    assert!(!ask("/apps/sqlpage/apps/dashboardish/").contains("served"), "only the prefix itself");
-    server.kill().unwrap();
-    server.wait().unwrap();
-    yard.ok(&["kill"]);
+    let page = yard.ok(&["ps", "--html"]);
+    assert!(page.contains("<title>Operational Truth Yard Services</title>"), "{page}");
     assert!(
-        !yard.ok(&["proxy-conf", "--include-dead", "--type", "traefik"]).is_empty(),
-        "also when nothing runs"
+        page.contains("3 services discovered") && page.contains("/apps/sqlpage/apps/dashboard"),
+        "{page}"
     );
+    assert!(page.contains("&lt;b&gt;odd &amp; &quot;quoted&quot;") && !page.contains("<b>odd"), "{page}");
+    assert!(page.contains("TRUTH_YARD_PROVENANCE") && !page.contains("hush"), "{page}");
+    assert!(!page.contains("https://"), "it needs nothing from elsewhere");
+    for shown in [vec!["ps", "--json"], vec!["ps", "--extended"], vec!["ls", "--json"]] {
+        assert!(!yard.ok(&shown).contains("hush"), "{shown:?}");
+    }
+    assert!(
+        yard.ok(&["ps", "--strategy", "native"]).contains("apps/dashboard.db"),
+        "an old flag is no error"
+    );
+    assert_ne!(yard.run(&["ps", "--html", "--reconcile"]).status.code(), Some(0));
 }

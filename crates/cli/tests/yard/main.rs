@@ -8,9 +8,20 @@
     reason = "for tests"
 )]
 
+mod classes;
+mod defects;
+#[path = "../common/disk.rs"]
+mod disk;
+mod engines;
+mod events;
 mod faults;
+mod homes;
 mod listing;
 mod manual;
+mod programs;
+mod proxies;
 mod start;
+mod steps;
+mod strangers;
 mod support;
 mod watch;

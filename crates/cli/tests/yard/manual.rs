@@ -19,8 +19,8 @@ fn layout_fields_and_recipes_are_as_the_page_says() {
     let yard = Yard::new();
     yard.database("top.db", "sqlpage_files");
     yard.ok(&["start"]);
-    let session = std::fs::read_to_string(yard.at("ledger.d/.current-session")).unwrap();
-    let session = session.trim();
+    let session = yard.session();
+    let session = session.file_name().unwrap().to_str().unwrap();
     let parts: Vec<usize> = session.split('-').map(str::len).collect();
     assert_eq!(parts, [4, 2, 2, 2, 2, 2], "{session}");
     for (folder, name) in [("apps", "dashboard.db"), ("evidence", "audit.sqlite.db")] {
@@ -70,6 +70,53 @@ fn layout_fields_and_recipes_are_as_the_page_says() {
     assert!(yard.ok(&["ps", "--reconcile"]).contains("3 services are as the ledger says"));
     yard.ok(&["kill", "--clean"]);
     assert!(!yard.at("ledger.d").join(session).exists());
+}
+
+#[test]
+fn a_one_shot_run_is_a_snapshot_and_a_watch_has_a_session_that_stays() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    let first = yard.session();
+    let snapshot = std::fs::read(first.join("apps/dashboard.db.context.json")).unwrap();
+    yard.ok(&["start"]);
+    assert_ne!(yard.session(), first, "each run has its own session");
+    assert_eq!(std::fs::read(first.join("apps/dashboard.db.context.json")).unwrap(), snapshot);
+    yard.ok(&["kill"]);
+    for _ in 0..2 {
+        let watch = yard.watch(&[]);
+        until("the first round", || watch.output().contains("PROXY PREFIX"));
+        assert_eq!(yard.session(), yard.at("ledger.d/watch"));
+        // The log of the page, as it is being written.
+        let mut tail = Command::new("tail");
+        tail.args(["-n", "0", "-f", "ledger.d/watch/apps/dashboard.db.stdout.log"]).current_dir(yard.at(""));
+        let mut tail = tail.stdout(std::fs::File::create(yard.at("tail.out")).unwrap()).spawn().unwrap();
+        until("a request appears", || {
+            get(&yard.context("apps/dashboard.db"));
+            std::fs::read_to_string(yard.at("tail.out")).unwrap().contains("GET / HTTP/1.0")
+        });
+        tail.kill().unwrap();
+        tail.wait().unwrap();
+        watch.interrupt();
+    }
+}
+
+#[test]
+fn a_copy_of_the_ledger_can_be_read_elsewhere() {
+    let yard = Yard::new();
+    yard.ok(&["start"]);
+    yard.ok(&["start"]);
+    let copied = Command::new("cp").args(["-a", "ledger.d", "copy.d"]).current_dir(yard.at("")).status();
+    assert!(copied.unwrap().success());
+    let listed = yard.ok(&["ls", "--ledger-home", "copy.d"]);
+    assert!(listed.contains("dashboard.db") && listed.contains("audit.sqlite.db"), "{listed}");
+    let session = yard.session().file_name().unwrap().to_str().unwrap().to_owned();
+    let context = yard.at("copy.d").join(session).join("apps/dashboard.db.context.json");
+    assert!(context.is_file(), "the links of the newest session lead to the copy");
+    assert!(context.canonicalize().unwrap().starts_with(yard.at("copy.d").canonicalize().unwrap()));
+    let nginx = yard.ok(&["proxy-conf", "--include-dead", "--ledger-home", "copy.d"]);
+    assert!(nginx.contains("/apps/sqlpage/apps/dashboard"), "configurations are generated from it: {nginx}");
+    yard.ok(&["kill", "--ledger-home", "copy.d"]);
+    assert_eq!(yard.ps().len(), 2, "killing a copy kills nothing of the original");
 }
 
 #[test]

@@ -69,31 +69,45 @@ fn the_same_port_comes_again_and_nobody_else_gets_it() {
 }
 
 #[test]
-fn starts_at_the_same_time_over_one_folder_and_over_several_do_not_get_in_each_others_way() {
-    let yards: Vec<Yard> = (0..3).map(|_| Yard::new()).collect();
-    let starts: Vec<_> = yards
-        .iter()
-        .flat_map(|yard| [yard, yard])
-        .map(|yard| yard.command(&["start", "--json"]).output_in_background())
-        .collect();
+fn six_starts_at_the_same_time_over_one_folder_start_each_service_once() {
+    let yard = Yard::new();
+    let starts: Vec<_> = (0..6).map(|_| yard.command(&["start", "--json"]).output_in_background()).collect();
+    let mut sessions = Vec::new();
     let mut spawned = 0;
     for start in starts {
         let output = start.join().unwrap();
         assert!(output.status.success(), "{output:?}");
         let summary: Value = serde_json::from_slice(&output.stdout).unwrap();
         spawned += summary["summary"]["spawned"].as_array().unwrap().len();
+        sessions.push(summary["sessionHome"].as_str().unwrap().to_owned());
     }
-    assert_eq!(spawned, 6, "each service once");
-    let mut ports: Vec<u64> = yards
-        .iter()
-        .flat_map(|yard| {
-            ["apps/dashboard.db", "evidence/audit.sqlite.db"].map(|name| yard.context(name)["port"].as_u64())
-        })
-        .map(Option::unwrap)
-        .collect();
+    assert_eq!(spawned, 2, "each service once");
+    sessions.sort();
+    sessions.dedup();
+    assert_eq!(sessions.len(), 6, "no two runs share a session");
+    assert_eq!(yard.ps().len(), 2);
+    yard.ok(&["ps", "--reconcile"]);
+}
+
+#[test]
+fn six_starts_at_the_same_time_over_six_folders_share_no_port() {
+    let yards: Vec<Yard> = (0..6).map(|_| Yard::new()).collect();
+    let starts: Vec<_> =
+        yards.iter().map(|yard| yard.command(&["start", "--json"]).output_in_background()).collect();
+    for start in starts {
+        let output = start.join().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+    let mut ports = Vec::new();
+    for yard in &yards {
+        for name in ["apps/dashboard.db", "evidence/audit.sqlite.db"] {
+            assert_eq!(yard.state(name), "ready");
+            ports.push(number(&yard.context(name)["port"]));
+        }
+    }
     ports.sort_unstable();
     ports.dedup();
-    assert_eq!(ports.len(), 6);
+    assert_eq!(ports.len(), 12);
 }
 
 #[test]
@@ -111,16 +125,44 @@ fn a_clash_of_names_is_an_error_that_names_both() {
 #[test]
 fn names_with_anything_in_them_are_served() {
     let yard = Yard::empty();
-    for name in ["it's \"quoted\".db", "line\nbreak.db", "häß 雪.db", "percent%20.db", "a;{b}$c.db"] {
-        yard.database(name, "sqlpage_files");
+    let names = [
+        "it's \"quoted\".db",
+        "line\nbreak.db",
+        "häß 雪.db",
+        "percent%20.db",
+        "a;{b}$c.db",
+        "-n --flag.db",
+        "back\\slash `tick`.db",
+        "TRUTH_YARD_KIND=x.db",
+        "\u{1b}[31mred.db",
+    ];
+    for name in names {
+        yard.database(&format!("it's a folder/{name}"), "sqlpage_files");
     }
     yard.ok(&["start"]);
-    let listed = yard.ok(&["ps", "--json"]);
-    assert_eq!(listed.lines().count(), 5);
-    for line in listed.lines() {
-        assert!(get(&serde_json::from_str(line).unwrap()).contains("200 OK"), "{line}");
+    let services = yard.ps();
+    assert_eq!(services.len(), names.len());
+    for context in &services {
+        assert!(get(context).contains("200 OK"), "{context}");
     }
-    assert!(yard.ok(&["ps", "--reconcile"]).contains("5 services are as the ledger says"));
+    assert!(yard.ok(&["ps", "--reconcile"]).contains("9 services are as the ledger says"));
+    let again = yard.ok(&["start", "--json"]);
+    assert!(again.contains("\"spawned\":[]"), "none is started a second time: {again}");
+    for name in names {
+        yard.ok(&["restart", &format!("it's a folder/{name}")]);
+    }
+    yard.ok(&["kill", "--clean"]);
+    assert!(yard.ps().is_empty());
+}
+
+#[test]
+fn a_name_that_is_too_long_for_a_context_is_an_error_that_names_the_file() {
+    let yard = Yard::new();
+    let name = format!("{}.db", "x".repeat(250));
+    std::fs::copy(yard.cargo("apps/dashboard.db"), yard.cargo(&name)).unwrap();
+    let error = yard.fails(&["start"]);
+    assert!(error.contains("File name too long") && error.contains("xxx.db"), "{error}");
+    assert_eq!(yard.state("apps/dashboard.db"), "ready");
 }
 
 #[test]

@@ -97,3 +97,66 @@ fn a_cargo_home_that_goes_and_comes_back_is_watched_again() {
     until("all started", || yard.state("apps/dashboard.db") == "ready");
     watch.interrupt();
 }
+
+#[test]
+fn a_cargo_home_that_is_a_link_and_files_of_every_extension_are_watched() {
+    let yard = Yard::new();
+    std::fs::rename(yard.at("cargo.d"), yard.at("elsewhere")).unwrap();
+    std::os::unix::fs::symlink(yard.at("elsewhere"), yard.at("cargo.d")).unwrap();
+    let watch = yard.watch(&OFTEN);
+    until("the first round", || watch.output().contains("PROXY PREFIX"));
+    for name in ["new.sqlite3", "new.sqlite", "new.sqlite.db"] {
+        yard.database(&format!("{}/{name}", &name[4..]), "sqlpage_files");
+    }
+    until("all are started", || yard.ps().iter().filter(|one| one["state"]["name"] == "ready").count() == 5);
+    let pid = yard.pid("sqlite3/new.sqlite3");
+    std::fs::remove_dir_all(yard.cargo("sqlite3")).unwrap();
+    until("one is stopped", || !lives(pid));
+    watch.interrupt();
+}
+
+#[test]
+fn a_file_that_is_being_written_all_the_time_holds_nothing_up() {
+    let yard = Yard::new();
+    // Hints alone: the rescan without one is far away.
+    let watch = yard.watch(&["--watch-rescan-ms", "600000", "--watch-debounce-ms", "400"]);
+    until("the first round", || watch.output().contains("PROXY PREFIX"));
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Several, so that no pause is long enough to look like an end.
+        let (yard, over) = (&yard, &over);
+        (0..4).for_each(|writer| {
+            scope.spawn(move || {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::fs::write(yard.cargo(&format!("busy-{writer}.log")), "x").unwrap();
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                }
+            });
+        });
+        yard.database("new.db", "sqlpage_files");
+        until("it is started all the same", || yard.state("new.db") == "ready");
+        over.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    watch.interrupt();
+}
+
+#[test]
+fn what_goes_wrong_in_one_round_is_told_once_and_ends_no_watch() {
+    let yard = Yard::new();
+    let watch = yard.watch(&OFTEN);
+    until("the first round", || watch.output().contains("PROXY PREFIX"));
+    let broken = yard.context("apps/dashboard.db")["paths"]["context"].as_str().unwrap().to_owned();
+    let whole = std::fs::read(&broken).unwrap();
+    std::fs::write(&broken, "{\"pid\":").unwrap();
+    until("it is told", || watch.output().contains("dashboard.db.context.json"));
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    std::fs::write(&broken, whole).unwrap();
+    assert!(get(&yard.context("apps/dashboard.db")).contains("served"), "what runs is left alone");
+    yard.behaviour("fails.db", "die");
+    yard.database("fails.db", "sqlpage_files");
+    until("it is told", || watch.output().contains("nothing is right today"));
+    yard.database("new.db", "sqlpage_files");
+    until("the watch goes on", || yard.state("new.db") == "ready");
+    assert_eq!(watch.output().matches("dashboard.db.context.json").count(), 1, "{}", watch.output());
+    watch.interrupt();
+}

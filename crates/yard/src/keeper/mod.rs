@@ -18,19 +18,21 @@
 mod output;
 mod plan;
 mod ready;
+mod service;
 
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, WaitOptions, set_child_subreaper, setsid, wait};
+use rustix::process::{WaitOptions, set_child_subreaper, setsid, wait};
 use signal_hook::consts::{SIGCHLD, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use crate::failpoint::reached;
 use crate::ledger::{Home, HomeError, Moment, StateName};
 use crate::ports::{PortError, Ports};
 use crate::process::{self, Identity};
@@ -41,10 +43,8 @@ pub use plan::RestartPolicy;
 pub(crate) use plan::{Answer, Plan};
 pub(crate) use ready::request_path;
 
-/// Pause between two questions whether the service answers.
-const PROBE_INTERVAL: Duration = Duration::from_millis(50);
-/// How long to wait after SIGKILL.
-const KILL_PATIENCE: Duration = Duration::from_secs(5);
+/// Pause before a state that could not be written is written again.
+const RECORD_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait for the lock of the port, which whoever looks for ports may test for a moment.
 const PORT_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -71,14 +71,24 @@ pub enum KeeperError {
 enum Event {
     Stop,
     Reaped(u32, ExitStatus),
-    Ready(u32),
+    Ready { pid: u32, status: u16 },
     NeverReady(u32),
 }
 
 /// How one life of the service ended.
 enum End {
     Stopped,
-    ByItself { reason: String, lasted: Duration, was_ready: bool },
+    ByItself(Failure),
+}
+
+/// How a service ended that nobody told to.
+#[derive(Default)]
+struct Failure {
+    reason: String,
+    lasted: Duration,
+    was_ready: bool,
+    /// How long it was asked whether it is ready, if that is why it was ended.
+    asked_for: Option<Duration>,
 }
 
 struct Keeper {
@@ -90,6 +100,8 @@ struct Keeper {
     spawning: Arc<Mutex<()>>,
     output: Output,
     answered: bool,
+    /// Whether the context does not say yet what it should, because it could not be written.
+    is_unrecorded: bool,
 }
 
 /// Keeps one service: reads the plan from standard input, and comes back when the service has ended for good.
@@ -104,19 +116,22 @@ pub fn run() -> Result<(), KeeperError> {
     io::stdin().lock().take(MAX_PLAN_BYTES).read_to_end(&mut bytes)?;
     let plan: Plan = serde_json::from_slice(&bytes)?;
     drop(bytes);
+    reached("keeper/told");
     let home = Home::create(&plan.home)?;
     let (sender, events) = mpsc::channel();
     let spawning = Arc::new(Mutex::new(()));
     listen_to_signals(sender.clone(), Arc::clone(&spawning))?;
     let output = Output::open(&home, &plan)?;
-    let mut keeper = Keeper { plan, home, events, sender, spawning, output, answered: false };
+    let mut keeper =
+        Keeper { plan, home, events, sender, spawning, output, answered: false, is_unrecorded: false };
     let _held = match keeper.hold_port() {
         Ok(held) => held,
         Err(error) => {
-            keeper.fail(&error.to_string());
+            keeper.fail(Failure { reason: error.to_string(), ..Failure::default() });
             return Err(error.into());
         }
     };
+    reached("keeper/held");
     keeper.answer(&Answer::Held);
     keeper.keep();
     Ok(())
@@ -127,23 +142,21 @@ impl Keeper {
     fn keep(&mut self) {
         let mut in_a_row = 0_u32;
         loop {
-            let (reason, lasted, was_ready) = match self.live() {
+            let mut failure = match self.live() {
                 End::Stopped => return self.record(StateName::Stopped, None),
-                End::ByItself { reason, lasted, was_ready } => (reason, lasted, was_ready),
+                End::ByItself(failure) => failure,
             };
             let policy = self.plan.restart;
-            if lasted >= Duration::from_secs(policy.reset_after_seconds) && was_ready {
+            if failure.lasted >= Duration::from_secs(policy.reset_after_seconds) && failure.was_ready {
                 in_a_row = 0;
             }
             if !self.answered || in_a_row >= policy.limit {
-                let times = if in_a_row > 0 {
-                    format!(", started again {in_a_row} times in a row")
-                } else {
-                    String::new()
-                };
-                return self.fail(&format!("{reason}{times}"));
+                if in_a_row > 0 {
+                    failure.reason.push_str(&format!(", started again {in_a_row} times in a row"));
+                }
+                return self.fail(failure);
             }
-            self.record(StateName::Restarting, Some(reason));
+            self.record(StateName::Restarting, Some(failure.reason));
             if self.is_stopped_within(policy.pause(in_a_row)) {
                 return self.record(StateName::Stopped, None);
             }
@@ -154,124 +167,72 @@ impl Keeper {
 
     /// From a start to the end of the process and all that it forked.
     fn live(&mut self) -> End {
-        self.record(StateName::Starting, None);
+        // The first time the yard has written that it is starting; who keeps it is told by the lock until it has a pid.
+        if self.plan.context.keeper.is_some() {
+            self.record(StateName::Starting, None);
+        }
         let since = Instant::now();
         let service = match self.spawn() {
             Ok(service) => service,
-            Err(reason) => return End::ByItself { reason, lasted: Duration::ZERO, was_ready: false },
+            Err(reason) => return End::ByItself(Failure { reason, ..Failure::default() }),
         };
+        reached("keeper/spawned");
         self.record(StateName::Starting, None);
+        self.answer(&Answer::Spawned {
+            pid: service,
+            url: self.plan.context.listen.probe_url.clone(),
+            timeout_ms: millis(self.plan.ready_timeout),
+        });
         let over = Arc::new(AtomicBool::new(false));
         self.probe(service, Arc::clone(&over));
-        let mut was_ready = false;
+        let (mut was_ready, mut asked_for) = (false, None);
         let reason = loop {
-            match self.events.recv() {
-                Ok(Event::Stop) | Err(_) => {
+            match self.next_event() {
+                Some(Event::Stop) => {
                     over.store(true, Ordering::Relaxed);
                     self.record(StateName::Stopping, None);
                     self.end_all(service);
                     return End::Stopped;
                 }
-                Ok(Event::Reaped(pid, status)) if pid == service => {
+                Some(Event::Reaped(pid, status)) if pid == service => {
                     self.note_exit(status);
                     break format!("{}{}", describe(status), self.output.last_lines());
                 }
-                Ok(Event::Ready(pid)) if pid == service => {
+                Some(Event::Ready { pid, status }) if pid == service => {
                     was_ready = true;
                     self.record(StateName::Ready, None);
-                    self.answer(&Answer::Ready { pid });
+                    reached("keeper/ready");
+                    let url = self.plan.context.listen.probe_url.clone();
+                    self.answer(&Answer::Ready { url, status, duration_ms: millis(since.elapsed()) });
                     self.answered = true;
                 }
-                Ok(Event::NeverReady(pid)) if pid == service => {
-                    let seconds = self.plan.ready_timeout.as_secs();
-                    let url = &self.plan.context.listen.probe_url;
-                    let reason =
-                        format!("did not answer within {seconds} s at {url}{}", self.output.last_lines());
-                    self.end_all(service);
-                    break reason;
+                Some(Event::NeverReady(pid)) if pid == service => {
+                    asked_for = Some(self.plan.ready_timeout);
+                    break self.unreachable();
                 }
-                Ok(_) => {}
+                _ => {}
             }
         };
         over.store(true, Ordering::Relaxed);
         self.end_all(service);
-        End::ByItself { reason, lasted: since.elapsed(), was_ready }
+        End::ByItself(Failure { reason, lasted: since.elapsed(), was_ready, asked_for })
     }
 
-    /// Starts the program; the error says why that cannot be done and what would help.
-    fn spawn(&mut self) -> Result<u32, String> {
-        let context = &self.plan.context;
-        let command = &context.executable;
-        let mut program = Command::new(command);
-        program.args(&context.args).env_clear().envs(&self.plan.environment);
-        program.current_dir(&context.spawned.plan.cwd);
-        program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let spawned = {
-            let _guard = self.spawning.lock().unwrap_or_else(PoisonError::into_inner);
-            program.spawn()
-        };
-        let mut child: Child = spawned.map_err(|error| {
-            format!("cannot run {command:?}: {error}; install it, or name the program in yard.yaml")
-        })?;
-        let pid = child.id();
-        self.output.follow(child.stdout.take(), child.stderr.take());
-        let context = &mut self.plan.context;
-        let now = Some(Moment::now());
-        (context.pid, context.spawned.pid) = (Some(pid), Some(pid));
-        (context.spawned_at, context.started_at) = (now, now);
-        context.process = Identity::of(pid);
-        Ok(pid)
+    fn unreachable(&mut self) -> String {
+        let (seconds, url) = (self.plan.ready_timeout.as_secs(), self.plan.context.listen.probe_url.clone());
+        format!("did not answer within {seconds} s at {url}{}", self.output.last_lines())
     }
 
-    /// Asks from a thread whether the service answers.
-    fn probe(&self, pid: u32, over: Arc<AtomicBool>) {
-        let (host, port) = (self.plan.context.listen.host.clone(), self.plan.context.port);
-        let (path, timeout) = (self.plan.ready_path.clone(), self.plan.ready_timeout);
-        let sender = self.sender.clone();
-        std::thread::spawn(move || {
-            let since = Instant::now();
-            while !over.load(Ordering::Relaxed) {
-                let is_ready =
-                    ready::answers(&host, port, &path).unwrap_or(false) && process::listens(pid, port);
-                let event = match (is_ready, since.elapsed() > timeout) {
-                    (true, _) => Event::Ready(pid),
-                    (false, true) => Event::NeverReady(pid),
-                    (false, false) => {
-                        std::thread::sleep(PROBE_INTERVAL);
-                        continue;
-                    }
-                };
-                // Without a receiver the keeper is ending.
-                let _ = sender.send(event);
-                return;
+    /// The next event. A state that could not be written is written while waiting for it.
+    fn next_event(&mut self) -> Option<Event> {
+        loop {
+            if !self.is_unrecorded {
+                return Some(self.events.recv().unwrap_or(Event::Stop));
             }
-        });
-    }
-
-    /// Ends the service and everything that it forked.
-    fn end_all(&mut self, service: u32) {
-        for (signal, patience) in [(Signal::TERM, self.plan.stop_timeout), (Signal::KILL, KILL_PATIENCE)] {
-            let since = Instant::now();
-            let mut told = std::collections::HashSet::new();
-            loop {
-                let left = process::descendants(std::process::id());
-                if left.is_empty() {
-                    return self.output.wait();
-                }
-                if since.elapsed() > patience {
-                    break;
-                }
-                for one in left {
-                    if told.insert(one.clone())
-                        && let Err(error) = one.signal(signal)
-                    {
-                        eprintln!("yard keeper: cannot signal process {}: {error}", one.pid);
-                    }
-                }
-                match self.events.recv_timeout(Duration::from_millis(10)) {
-                    Ok(Event::Reaped(pid, status)) if pid == service => self.note_exit(status),
-                    _ => {}
-                }
+            match self.events.recv_timeout(RECORD_INTERVAL) {
+                Ok(event) => return Some(event),
+                Err(RecvTimeoutError::Disconnected) => return Some(Event::Stop),
+                Err(RecvTimeoutError::Timeout) => self.write(),
             }
         }
     }
@@ -308,20 +269,30 @@ impl Keeper {
         state.exited_at = Some(Moment::now());
     }
 
-    fn fail(&mut self, reason: &str) {
-        self.record(StateName::Failed, Some(reason.to_owned()));
-        self.answer(&Answer::Failed { reason: reason.to_owned() });
+    fn fail(&mut self, failure: Failure) {
+        self.record(StateName::Failed, Some(failure.reason.clone()));
+        let asked_for_ms = failure.asked_for.map(millis);
+        self.answer(&Answer::Failed { reason: failure.reason, asked_for_ms });
     }
 
-    /// Records a change of the state. The service goes on if that fails: the disk may be full.
+    /// Records a change of the state.
     fn record(&mut self, name: StateName, reason: Option<String>) {
         self.plan.context.state.become_now(name, reason);
         self.plan.context.keeper = Identity::own();
+        self.write();
+        reached("keeper/recorded");
+    }
+
+    /// Writes the context. The service goes on if that fails, and it is tried again: the disk may be full for a while.
+    fn write(&mut self) {
         let written =
             self.home.write_context(&self.plan.context_name, &self.plan.context, self.plan.is_private);
-        if let Err(error) = written {
-            eprintln!("yard keeper: state {}: {error}", name.as_str());
+        if let Err(error) = &written
+            && !self.is_unrecorded
+        {
+            complain(format_args!("state {}: {error}", self.plan.context.state.name.as_str()));
         }
+        self.is_unrecorded = written.is_err();
     }
 
     /// Answers the yard, if it is still there.
@@ -352,6 +323,15 @@ fn listen_to_signals(sender: Sender<Event>, spawning: Arc<Mutex<()>>) -> io::Res
         }
     });
     Ok(())
+}
+
+/// Writes to the keeper's log; that it cannot, because the disk is full, must not end anything.
+fn complain(text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "yard keeper: {text}");
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn describe(status: ExitStatus) -> String {

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use super::Plan;
+use super::{Plan, complain};
 use crate::ledger::{Home, Log};
 
 /// How much of the end of the output is kept for error messages.
@@ -102,7 +102,7 @@ fn pump(
             drop(end);
             // A full disk must not stop the service: it goes on, and what it prints meanwhile is lost.
             if let Err(error) = log.lock().unwrap_or_else(PoisonError::into_inner).write(bytes) {
-                eprintln!("yard keeper: {error}");
+                complain(format_args!("{error}"));
             }
         }
     })

@@ -75,14 +75,29 @@ impl RestartPolicy {
 pub(crate) enum Answer {
     /// It holds the port.
     Held,
-    /// The service answers.
-    Ready {
+    /// The process of the service is there, and is asked whether it is ready.
+    Spawned {
         /// Its process id.
         pid: u32,
+        /// What is asked for.
+        url: String,
+        /// How long it may take.
+        timeout_ms: u64,
     },
-    /// It never got ready.
+    /// The service answers.
+    Ready {
+        /// What was asked for.
+        url: String,
+        /// Status of the answer.
+        status: u16,
+        /// How long it took.
+        duration_ms: u64,
+    },
+    /// The service cannot be started, ended before it answered, or never answered.
     Failed {
         /// Why.
         reason: String,
+        /// How long it had, in milliseconds, if it runs and did not answer.
+        asked_for_ms: Option<u64>,
     },
 }

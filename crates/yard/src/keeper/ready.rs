@@ -9,8 +9,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of an answer is taken, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
-/// Asks once.
-pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<bool> {
+/// Asks once: the status of an answer that says that the service is ready.
+pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<Option<u16>> {
     let address = (host, port).to_socket_addrs()?.next();
     let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
     let mut stream = TcpStream::connect_timeout(&address, REQUEST_TIMEOUT)?;
@@ -26,7 +26,7 @@ pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<bool> {
     stream.read_exact(&mut head)?;
     // Taken to its end, as far as it is short: a service whose answer is cut off complains in its log.
     let _ = io::copy(&mut stream.take(MAX_ANSWER_BYTES), &mut io::sink());
-    Ok(status(&head).is_some_and(|status| (100..500).contains(&status)))
+    Ok(status(&head).filter(|status| (100..500).contains(status)))
 }
 
 /// The status of `HTTP/1.1 200`.
@@ -54,14 +54,19 @@ mod tests {
     use super::*;
     use std::net::TcpListener;
 
-    fn answer(response: &'static str) -> io::Result<bool> {
+    fn answer(response: &'static str) -> io::Result<Option<u16>> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut request = [0; 16];
-            stream.read_exact(&mut request).unwrap();
-            assert_eq!(&request, b"GET /a%20b/%0A H");
+            // To its end: what is closed with something unread answers with a reset.
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut piece = [0; 512];
+                let length = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..length]);
+            }
+            assert!(request.starts_with(b"GET /a%20b/%0A H"));
             stream.write_all(response.as_bytes()).unwrap();
         });
         let result = answers("127.0.0.1", port, "/a b/\n");
@@ -71,15 +76,15 @@ mod tests {
 
     #[test]
     fn a_status_below_500_is_ready() {
-        assert!(answer("HTTP/1.1 200 OK\r\n\r\n").unwrap());
-        assert!(answer("HTTP/1.1 301 Moved\r\n\r\n").unwrap());
-        assert!(answer("HTTP/1.0 404 None\r\n\r\n").unwrap());
+        assert_eq!(answer("HTTP/1.1 200 OK\r\n\r\n").unwrap(), Some(200));
+        assert_eq!(answer("HTTP/1.1 301 Moved\r\n\r\n").unwrap(), Some(301));
+        assert_eq!(answer("HTTP/1.0 404 None\r\n\r\n").unwrap(), Some(404));
     }
 
     #[test]
     fn a_failing_server_and_something_else_are_not() {
-        assert!(!answer("HTTP/1.1 503 Later\r\n\r\n").unwrap());
-        assert!(!answer("SSH-2.0-OpenSSH_9\r\n").unwrap());
+        assert_eq!(answer("HTTP/1.1 503 Later\r\n\r\n").unwrap(), None);
+        assert_eq!(answer("SSH-2.0-OpenSSH_9\r\n").unwrap(), None);
         assert!(answer("").is_err());
     }
 }

@@ -27,16 +27,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use ledger_fs::{Dir, File, Kind, Open, RealDir, append_all, read_all, temporary_name};
 
 use super::context::Context;
+use super::session::is_session_name;
+use crate::failpoint::reached;
 
 /// Content of `.yard`.
 const MARKER: &str = "ledger-yard 1\n";
-/// Name of the session of watch mode.
-pub const WATCH_SESSION: &str = "watch";
 /// How long a start waits for another one over the same ledger home.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 /// Largest context that is read, in bytes.
@@ -47,13 +45,6 @@ pub(crate) const MAX_CONTEXT_BYTES: usize = 1 << 20;
 pub struct Home {
     dir: Arc<dyn Dir>,
     path: PathBuf,
-}
-
-/// A session folder.
-#[derive(Clone, Debug)]
-pub struct Session {
-    /// Its name.
-    pub name: String,
 }
 
 /// The right to start services in a ledger home; given back when dropped.
@@ -111,6 +102,7 @@ impl Home {
     /// When it cannot be made, holds other things, or was made by another version.
     pub fn create(path: &Path) -> Result<Self, HomeError> {
         let home = Self::at(Arc::new(RealDir::create(path)?))?;
+        reached("home/made");
         match home.marker()? {
             Some(marker) if marker == MARKER => {}
             Some(found) => {
@@ -195,6 +187,7 @@ impl Home {
         }
         let lock = HomeLock { file };
         lock.say("start")?;
+        reached("home/locked");
         Ok(lock)
     }
 
@@ -204,98 +197,6 @@ impl Home {
         let text = String::from_utf8(text).ok()?;
         let (pid, word) = text.trim().split_once(' ')?;
         Some((pid.parse().ok()?, word.to_owned()))
-    }
-
-    /// Makes the folder of a new session: never one that exists.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn new_session(&self, now: Timestamp) -> Result<Session, HomeError> {
-        let stem = now.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d-%H-%M-%S").to_string();
-        for number in 1_u32.. {
-            let name = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
-            match std::fs::create_dir(self.path.join(&name)) {
-                Ok(()) => return self.begun(name),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Err(HomeError::File(io::Error::other("no free session name")))
-    }
-
-    /// The session of watch mode; made when missing.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    pub fn watch_session(&self) -> Result<Session, HomeError> {
-        self.dir.create_dir_all(Path::new(WATCH_SESSION))?;
-        self.begun(WATCH_SESSION.to_owned())
-    }
-
-    fn begun(&self, name: String) -> Result<Session, HomeError> {
-        self.write(Path::new(".current-session"), format!("{name}\n").as_bytes(), false)?;
-        Ok(Session { name })
-    }
-
-    /// Names of the sessions, oldest first, `watch` last.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn sessions(&self) -> Result<Vec<String>, HomeError> {
-        let mut names = Vec::new();
-        for entry in self.dir.entries(Path::new(""))? {
-            let entry = entry?;
-            let name = entry.name.to_string_lossy().into_owned();
-            if entry.kind == Kind::Dir && is_session_name(&name) {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
-    /// Removes all sessions. A session folder that holds anything else than contexts and logs is left, and so is everything
-    /// that is no session.
-    ///
-    /// # Errors
-    /// [`HomeError::NotALedger`] names the first thing that does not belong into a session; nothing is removed then.
-    pub fn clean(&self) -> Result<Vec<String>, HomeError> {
-        let sessions = self.sessions()?;
-        for session in &sessions {
-            self.check_session(Path::new(session))?;
-        }
-        for session in &sessions {
-            std::fs::remove_dir_all(self.path.join(session))?;
-        }
-        for name in [".run", ".current-session"] {
-            let path = self.path.join(name);
-            let removed =
-                if name == ".run" { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(sessions)
-    }
-
-    fn check_session(&self, folder: &Path) -> Result<(), HomeError> {
-        for entry in self.dir.entries(folder)? {
-            let entry = entry?;
-            let name = folder.join(&entry.name);
-            let text = entry.name.to_string_lossy();
-            let is_log = |end: &str| text.ends_with(end) || text.contains(&format!("{end}."));
-            match entry.kind {
-                Kind::Dir => self.check_session(&name)?,
-                _ if text.ends_with(".context.json") || text.ends_with(".tmp") => {}
-                _ if is_log(".stdout.log") || is_log(".stderr.log") => {}
-                _ => {
-                    let stray = name.to_string_lossy().into_owned();
-                    return Err(HomeError::NotALedger { path: self.path.clone(), stray });
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Writes a context in one step; readers see the old or the new one, whole. It is not synced: it speaks of processes,
@@ -310,27 +211,43 @@ impl Home {
     }
 
     pub(crate) fn write(&self, name: &Path, bytes: &[u8], is_private: bool) -> io::Result<()> {
-        let temporary = temporary_name(name);
         let how = Open::APPEND.create_new();
-        let file = self.dir.open(&temporary, if is_private { how.private() } else { how })?;
+        let how = if is_private { how.private() } else { how };
+        let temporary = temporary_name(name);
+        let file = self.or_without_leftover(&temporary, || self.dir.open(&temporary, how))?;
         let written = append_all(&*file, bytes, 0).map_err(io::Error::from);
+        reached("write/temporary");
         let result = written.and_then(|_| self.dir.rename(&temporary, name));
         if result.is_err() {
             // The first error is the one that matters.
             let _ = self.dir.remove(&temporary);
         }
+        reached("write/renamed");
         result
     }
 
     /// Links a file of a running service into another session.
     pub(crate) fn link(&self, from: &Path, target: &Path) -> io::Result<()> {
-        let link = self.path.join(from);
-        if let Some(parent) = link.parent() {
-            std::fs::create_dir_all(parent)?;
+        if let Some(parent) = from.parent() {
+            self.dir.create_dir_all(parent)?;
         }
-        let temporary = temporary_name(&link);
-        symlink(relative_to(target, from), &temporary)?;
-        std::fs::rename(&temporary, &link)
+        let temporary = temporary_name(from);
+        let path = self.path.join(&temporary);
+        self.or_without_leftover(&temporary, || symlink(relative_to(target, from), &path))?;
+        reached("link/temporary");
+        self.dir.rename(&temporary, from)
+    }
+
+    /// Makes a temporary file. A process that was killed may have left one, and where pids begin anew with every
+    /// container the same name comes again.
+    fn or_without_leftover<T>(&self, temporary: &Path, make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.dir.remove(temporary)?;
+                make()
+            }
+            made => made,
+        }
     }
 }
 
@@ -351,15 +268,6 @@ impl HomeLock {
     }
 }
 
-/// `2026-01-12-10-30-00`, the same with a number behind, or `watch`.
-pub(crate) fn is_session_name(name: &str) -> bool {
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    let parts: Vec<&str> = name.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().take(6).map(|part| part.len()).collect();
-    name == WATCH_SESSION
-        || (lengths == [4, 2, 2, 2, 2, 2] && parts.len() <= 7 && parts.iter().all(|part| digits(part)))
-}
-
 /// The way from the folder of `from` to `target`, both relative to the ledger home.
 fn relative_to(target: &Path, from: &Path) -> PathBuf {
     let depth = from.parent().map_or(0, |parent| parent.components().count());
@@ -369,20 +277,6 @@ fn relative_to(target: &Path, from: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn two_sessions_never_share_a_folder() {
-        let folder = tempfile::tempdir().unwrap();
-        let home = Home::create(&folder.path().join("ledger.d")).unwrap();
-        let now = "2026-01-12T10:30:00Z".parse().unwrap();
-        let names: Vec<String> = (0..3).map(|_| home.new_session(now).unwrap().name).collect();
-        assert_eq!(names, ["2026-01-12-10-30-00", "2026-01-12-10-30-00-2", "2026-01-12-10-30-00-3"]);
-        home.watch_session().unwrap();
-        assert_eq!(home.watch_session().unwrap().name, "watch");
-        assert_eq!(home.sessions().unwrap().len(), 4);
-        let current = std::fs::read_to_string(home.path().join(".current-session")).unwrap();
-        assert_eq!(current, "watch\n");
-    }
 
     #[test]
     fn a_folder_with_other_things_is_not_taken_for_a_ledger() {
@@ -408,23 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_killed_process_with_the_same_pid_left_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = Home::create(folder.path()).unwrap();
+        for number in 0..1000 {
+            for name in ["a", "b"] {
+                let left = format!("{name}.{}-{number}.tmp", std::process::id());
+                std::fs::write(home.path().join(left), "half").unwrap();
+            }
+        }
+        home.write(Path::new("a"), b"whole", true).unwrap();
+        assert_eq!(std::fs::read(home.path().join("a")).unwrap(), b"whole");
+        home.link(Path::new("b"), Path::new("a")).unwrap();
+        assert_eq!(std::fs::read(home.path().join("b")).unwrap(), b"whole");
+    }
+
+    #[test]
     fn links_are_relative_so_that_a_ledger_can_be_copied() {
         let link =
             relative_to(Path::new("watch/apps/a.db.context.json"), Path::new("2026/apps/a.db.context.json"));
         assert_eq!(link, Path::new("../../watch/apps/a.db.context.json"));
-    }
-
-    #[test]
-    fn session_names() {
-        for (name, expected) in [
-            ("2026-01-12-10-30-00", true),
-            ("2026-01-12-10-30-00-2", true),
-            ("watch", true),
-            ("2026-01-12", false),
-            ("2026-01-12-10-30-0x", false),
-            ("home", false),
-        ] {
-            assert_eq!(is_session_name(name), expected, "{name}");
-        }
     }
 }

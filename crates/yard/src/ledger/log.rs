@@ -37,18 +37,33 @@ impl Log {
     }
 
     /// Appends what a service printed. Lines stay whole where they can.
-    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let fits = |length: usize| self.length.saturating_add(length as u64) <= self.max_bytes;
-        if self.length > 0 && !fits(bytes.len()) {
-            // The rest of the current line still belongs to the old file.
-            let end = bytes.iter().position(|byte| *byte == b'\n').filter(|_| self.is_in_line);
-            let line = end.map_or(0, |end| end.saturating_add(1));
-            let (first, rest) = bytes.split_at_checked(line).unwrap_or((&[], bytes));
-            self.append(first)?;
+    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        loop {
+            let room = usize::try_from(self.max_bytes.saturating_sub(self.length)).unwrap_or(usize::MAX);
+            if bytes.len() <= room {
+                return self.append(bytes);
+            }
+            let (now, later) = bytes.split_at_checked(self.fitting(bytes, room)).unwrap_or((bytes, &[]));
+            self.append(now)?;
+            if later.is_empty() {
+                return Ok(());
+            }
             self.rotate()?;
-            return self.append(rest);
+            bytes = later;
         }
-        self.append(bytes)
+    }
+
+    /// How much of it belongs to the current file, which has this much room and not enough for all: the lines that fit;
+    /// if none does, the end of a line that stands there already, or a line for which no file is long enough.
+    fn fitting(&self, bytes: &[u8], room: usize) -> usize {
+        let behind = |index: usize| index.saturating_add(1);
+        let fits = bytes.get(..room).and_then(|bytes| bytes.iter().rposition(|byte| *byte == b'\n'));
+        let must_stand_here = self.is_in_line || self.length == 0;
+        match fits {
+            Some(end) => behind(end),
+            None if !must_stand_here => 0,
+            None => bytes.iter().position(|byte| *byte == b'\n').map_or(room, behind),
+        }
     }
 
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -110,7 +125,17 @@ mod tests {
             ["five\n", "a line that is longer than a file\n", "three\nfour\n"]
         );
         assert!(dir.metadata(&rotated(name, 3)).is_err());
+        // Much at once is cut into files, too.
+        log.write("0123456789\n".repeat(3).as_bytes()).unwrap();
+        assert_eq!([read(0), read(1), read(2)], ["0123456789\n"; 3]);
+        log.write(&[b'x'; 30]).unwrap();
+        assert_eq!(
+            [read(0).len(), read(1).len(), read(2).len()],
+            [6, 12, 12],
+            "a line without an end is cut"
+        );
+        log.write(b"\nfive\n").unwrap();
         let again = Log::open(dir, name, true, 12).unwrap();
-        assert_eq!(again.length, 5);
+        assert_eq!(again.length, 12);
     }
 }

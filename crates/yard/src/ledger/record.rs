@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use ledger_fs::{Kind, read_all};
 use serde_json::Value;
 
-use super::home::{Home, HomeError, MAX_CONTEXT_BYTES, is_session_name};
+use super::home::{Home, HomeError, MAX_CONTEXT_BYTES};
+use super::session::is_session_name;
 use crate::process::{self, Identity};
 use crate::tag;
 
@@ -26,7 +27,7 @@ pub struct Record {
     pub session: String,
     /// Whether the file is a link: the service was started in an earlier session.
     pub is_link: bool,
-    /// The identity of the process, in contexts of ours.
+    /// The identity of the process, in contexts of ours that stand where they were written.
     pub process: Option<Identity>,
     /// The identity of its keeper, in contexts of ours.
     pub keeper: Option<Identity>,
@@ -62,7 +63,7 @@ impl Home {
         self.records_below(Path::new(""), with_links)
     }
 
-    fn records_below(
+    pub(super) fn records_below(
         &self,
         folder: &Path,
         with_links: bool,
@@ -86,75 +87,7 @@ impl Home {
         Ok((records, problems))
     }
 
-    /// The latest context of every data file, found without reading history.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn latest(&self) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
-        let (mut records, mut problems) = (Vec::new(), Vec::new());
-        let mut links = Vec::new();
-        self.find(Path::new(".run"), 0, &mut |name, kind| {
-            if kind == Kind::Link && name.file_name().is_some_and(|name| name == "current") {
-                links.push(name);
-            }
-        })?;
-        links.sort();
-        for link in links {
-            // A session that somebody removed takes its services out of the picture.
-            let Ok(target) = std::fs::canonicalize(self.path().join(&link)) else { continue };
-            let Ok(name) = target.strip_prefix(self.path()) else { continue };
-            match self.record(name, false) {
-                Ok(Some(record)) => records.push(record),
-                Ok(None) => {}
-                Err(problem) => problems.push(problem),
-            }
-        }
-        Ok((records, problems))
-    }
-
-    /// The latest context of every data file; in a ledger of the original program, the contexts of its newest session.
-    ///
-    /// # Errors
-    /// When the folder cannot be read.
-    pub fn present(&self) -> Result<(Vec<Record>, Vec<RecordProblem>), HomeError> {
-        if self.marker()?.is_some() {
-            return self.latest();
-        }
-        let newest = std::fs::read_to_string(self.path().join(".current-session")).ok();
-        match newest.as_deref().map(str::trim).filter(|name| is_session_name(name)) {
-            Some(session) => self.records_below(Path::new(session), true),
-            None => self.records(true),
-        }
-    }
-
-    /// The small files of this name below `.run`, with the folder in which each stands.
-    pub(crate) fn run_files(&self, file: &str) -> Result<Vec<(String, String)>, HomeError> {
-        let mut names = Vec::new();
-        self.find(Path::new(".run"), 0, &mut |name, kind| {
-            if kind == Kind::File && name.file_name().is_some_and(|name| name == file) {
-                names.push(name);
-            }
-        })?;
-        let read = |name: PathBuf| {
-            let folder = name.parent()?.strip_prefix(".run").ok()?.to_str()?.to_owned();
-            let text = read_all(&**self.dir(), &name, 100).ok()?;
-            Some((folder, String::from_utf8(text).ok()?))
-        };
-        Ok(names.into_iter().filter_map(read).collect())
-    }
-
-    /// Takes a service out of the picture of what is there now; its contexts stay in their sessions.
-    ///
-    /// # Errors
-    /// When that cannot be written down.
-    pub fn forget(&self, record: &Record) -> io::Result<()> {
-        match self.dir().remove(&Path::new(".run").join(record.relative_path()).join("current")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    fn find(
+    pub(super) fn find(
         &self,
         folder: &Path,
         depth: usize,
@@ -179,7 +112,7 @@ impl Home {
     }
 
     /// One context; `None` if it is gone.
-    fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
+    pub(super) fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
         let path = self.path().join(name);
         let failed = |problem: String| RecordProblem { path: path.clone(), problem };
         let bytes = match read_all(&**self.dir(), name, MAX_CONTEXT_BYTES) {
@@ -192,7 +125,11 @@ impl Home {
         if !value.is_object() {
             return Err(failed("not an object".to_owned()));
         }
-        let identity = |key: &str| serde_json::from_value(value.get(key)?.clone()).ok();
+        // In a copy of a ledger the processes are those of the original, which are not to be touched from here.
+        let is_at_home =
+            value.pointer("/paths/context").and_then(Value::as_str).map(Path::new) == Some(&path);
+        let identity =
+            |key: &str| serde_json::from_value(value.get(key).filter(|_| is_at_home)?.clone()).ok();
         let first = name.components().next().map(|first| first.as_os_str().to_string_lossy().into_owned());
         let own = self.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
         let session = [first.unwrap_or_default(), own].into_iter().find(|name| is_session_name(name));
@@ -304,6 +241,11 @@ impl Record {
     /// State as recorded; empty in contexts of the original.
     pub fn state(&self) -> &str {
         self.text(["/state/name", "/state/name"])
+    }
+
+    /// Why it is in this state, where there is something to say.
+    pub fn reason(&self) -> &str {
+        self.text(["/state/reason", "/state/reason"])
     }
 
     /// Whether that very process lives. For contexts of the original, which record no more than a pid, the process with

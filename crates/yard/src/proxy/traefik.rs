@@ -135,6 +135,124 @@ mod tests {
         serde_saphyr::from_str(text).unwrap()
     }
 
+    /// The part of Traefik's dynamic configuration that is written here, as its reference has it ("Routing &
+    /// Load Balancing", "HTTP"): a key that it does not know is an error of its file provider.
+    mod schema {
+        use std::collections::BTreeMap;
+
+        use serde::Deserialize;
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct Configuration {
+            pub(super) http: Http,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct Http {
+            pub(super) routers: BTreeMap<String, Router>,
+            pub(super) services: BTreeMap<String, Service>,
+            pub(super) middlewares: BTreeMap<String, Middleware>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub(super) struct Router {
+            pub(super) rule: String,
+            pub(super) entry_points: Vec<String>,
+            pub(super) service: String,
+            pub(super) middlewares: Vec<String>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub(super) struct Service {
+            pub(super) load_balancer: LoadBalancer,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub(super) struct LoadBalancer {
+            pub(super) pass_host_header: bool,
+            pub(super) servers: Vec<Server>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct Server {
+            pub(super) url: String,
+        }
+
+        /// One of them, and no other.
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        pub(super) enum Middleware {
+            Headers(Headers),
+            StripPrefix(StripPrefix),
+            AddPrefix(AddPrefix),
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "camelCase")]
+        pub(super) struct Headers {
+            pub(super) custom_request_headers: BTreeMap<String, String>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct StripPrefix {
+            pub(super) prefixes: Vec<String>,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        pub(super) struct AddPrefix {
+            pub(super) prefix: String,
+        }
+    }
+
+    #[test]
+    fn every_document_has_the_shape_that_traefik_reads() {
+        let routes = [
+            route("/a", Some("/a")),
+            Route { provenance: "/srv/b.db".to_owned(), ..route("/public", Some("/b")) },
+            Route { provenance: "/srv/it's \"c\"\n.db".to_owned(), ..route("/it's \"c\"\n", None) },
+        ];
+        for strip_prefix in [false, true] {
+            let options = TraefikOptions { strip_prefix, ..TraefikOptions::default() };
+            let files = options.files(&routes);
+            assert_eq!(files.len(), routes.len());
+            for text in files.iter().map(|file| file.text.as_str()).chain([options.bundle(&routes).as_str()])
+            {
+                let schema::Http { routers, services, middlewares } =
+                    serde_saphyr::from_str::<schema::Configuration>(text).unwrap().http;
+                for router in routers.values() {
+                    assert!(router.rule.contains("PathPrefix(") && router.entry_points == ["web"], "{text}");
+                    let balancer = &services[&router.service].load_balancer;
+                    assert!(
+                        balancer.pass_host_header && balancer.servers[0].url.starts_with("http://"),
+                        "{text}"
+                    );
+                    for name in &router.middlewares {
+                        match &middlewares[name] {
+                            schema::Middleware::Headers(headers) => {
+                                assert!(
+                                    headers.custom_request_headers.contains_key("X-Truth-Yard-Id"),
+                                    "{text}"
+                                );
+                            }
+                            schema::Middleware::StripPrefix(strip) => {
+                                assert!(strip.prefixes[0].starts_with('/'))
+                            }
+                            schema::Middleware::AddPrefix(add) => assert!(add.prefix.starts_with('/')),
+                        }
+                    }
+                }
+            }
+        }
+    }
+
     #[test]
     fn all_services_stand_in_one_valid_document() {
         let mut other = route("/b", None);
