@@ -4,6 +4,7 @@ mod context;
 mod home;
 mod log;
 mod record;
+mod tail;
 
 pub use context::Session as SessionContext;
 pub use context::{
@@ -13,5 +14,6 @@ pub use context::{
 pub use home::{Home, HomeError, HomeLock, Session, WATCH_SESSION};
 pub use log::{KEPT_LOGS, MAX_LOG_BYTES};
 pub use record::{Liveness, Record, RecordProblem};
+pub use tail::Tail;
 
 pub(crate) use log::Log;
