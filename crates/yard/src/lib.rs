@@ -65,7 +65,7 @@ pub use kind::{Kind, KindError, KindSetting, Kinds, Ready, Rule, Switch};
 pub use ledger::{
     Context, DataFile, Home, HomeError, HomeLock, Host, KEPT_LOGS, Listen, Liveness, MASK, MAX_LOG_BYTES,
     Moment, Paths, Record, RecordProblem, Service, Session, SessionContext, SpawnPlan, Spawned, SrcPath,
-    State, StateName, Supplier, WATCH_SESSION,
+    State, StateName, Supplier, Tail, WATCH_SESSION,
 };
 pub use ports::PortError;
 pub use process::Identity;

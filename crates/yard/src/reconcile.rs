@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::ledger::{Home, HomeError, Liveness, Record};
+use crate::ledger::{Home, HomeError, Liveness, Record, RecordProblem};
 use crate::tagged::{Tagged, tagged};
 
 /// What does not agree.
@@ -90,38 +90,56 @@ impl Drift {
 /// When the ledger cannot be read at all.
 pub fn reconcile(home: &Home) -> Result<Drift, HomeError> {
     let (records, problems) = home.present()?;
-    let mut processes: BTreeMap<u32, Tagged> =
-        tagged(home.path()).into_iter().map(|process| (process.pid, process)).collect();
-    let mut drift =
-        Drift { problems: problems.iter().map(ToString::to_string).collect(), ..Drift::default() };
-    for record in &records {
-        let is_alive = record.liveness() == Liveness::Alive;
-        if is_alive && let Some(pid) = record.pid() {
-            processes.remove(&pid);
+    Ok(Drift::between(&records, &problems, tagged(home.path())))
+}
+
+impl Drift {
+    /// Compares what the ledger holds with the processes that carry its marks; both have just been read.
+    pub fn between(records: &[Record], problems: &[RecordProblem], processes: Vec<Tagged>) -> Self {
+        let mut processes: BTreeMap<u32, Tagged> =
+            processes.into_iter().map(|process| (process.pid, process)).collect();
+        let mut drift =
+            Self { problems: problems.iter().map(ToString::to_string).collect(), ..Self::default() };
+        for record in records {
+            let is_alive = record.liveness() == Liveness::Alive;
+            if is_alive && let Some(pid) = record.pid() {
+                processes.remove(&pid);
+            }
+            match DriftItem::of(record, is_alive) {
+                Some(item) => drift.items.push(item),
+                None => drift.agreeing = drift.agreeing.saturating_add(1),
+            }
         }
-        match DriftItem::of(record, is_alive) {
-            Some(item) => drift.items.push(item),
-            None => drift.agreeing = drift.agreeing.saturating_add(1),
+        let starting: Vec<&Record> = records.iter().filter(|record| record.is_kept()).collect();
+        for (pid, process) in processes {
+            // A keeper that starts its service again has not recorded the new process yet.
+            if starting.iter().any(|record| record.path == process.context_path) {
+                continue;
+            }
+            drift.items.push(DriftItem::ProcessWithoutLedger {
+                pid,
+                service_id: process.service_id,
+                session_id: process.session_id,
+                context_path: process.context_path,
+                cmdline: process.cmdline,
+            });
         }
+        drift
     }
-    let starting: Vec<&Record> = records.iter().filter(|record| record.is_kept()).collect();
-    for (pid, process) in processes {
-        // A keeper that starts its service again has not recorded the new process yet.
-        if starting.iter().any(|record| record.path == process.context_path) {
-            continue;
-        }
-        drift.items.push(DriftItem::ProcessWithoutLedger {
-            pid,
-            service_id: process.service_id,
-            session_id: process.session_id,
-            context_path: process.context_path,
-            cmdline: process.cmdline,
-        });
-    }
-    Ok(drift)
 }
 
 impl DriftItem {
+    /// What to do about it.
+    pub fn advice(&self) -> String {
+        match self {
+            Self::ProcessWithoutLedger { .. } => {
+                "`ledger yard kill` ends it; `ledger yard start` then starts it anew".to_owned()
+            }
+            Self::LedgerWithoutProcess { .. } => "`ledger yard start` starts it again".to_owned(),
+            Self::ServiceWithoutKeeper { .. } => "`ledger yard start` starts it anew, with one".to_owned(),
+        }
+    }
+
     fn of(record: &Record, is_alive: bool) -> Option<Self> {
         let (path, pid, service_id) = (record.path.clone(), record.pid(), record.service_id().to_owned());
         let is_over = matches!(record.state(), "stopped" | "failed");

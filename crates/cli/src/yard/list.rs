@@ -170,21 +170,19 @@ fn say_drift(item: &DriftItem, console: &mut Console<'_>) -> Result<(), Failure>
         DriftItem::ProcessWithoutLedger { pid, service_id, context_path, cmdline, .. } => {
             writeln!(out, "process without ledger: {service_id} [{pid}] {cmdline}")?;
             writeln!(out, "  its context would be {}", context_path.display())?;
-            writeln!(out, "  `ledger yard kill` ends it; `ledger yard start` then starts it anew")?;
         }
         DriftItem::LedgerWithoutProcess { ledger_context_path, pid, service_id, .. } => {
             let pid = pid.map_or_else(|| "never started".to_owned(), |pid| pid.to_string());
             writeln!(out, "ledger without process: {service_id} [{pid}]")?;
             writeln!(out, "  its context is {}", ledger_context_path.display())?;
-            writeln!(out, "  `ledger yard start` starts it again")?;
         }
         DriftItem::ServiceWithoutKeeper { ledger_context_path, pid, service_id } => {
             let pid = pid.map_or_else(String::new, |pid| pid.to_string());
             writeln!(out, "service without keeper: {service_id} [{pid}]")?;
             writeln!(out, "  its context is {}", ledger_context_path.display())?;
-            writeln!(out, "  `ledger yard start` starts it anew, with one")?;
         }
     }
+    writeln!(out, "  {}", item.advice())?;
     Ok(())
 }
 

@@ -8,6 +8,7 @@ mod page;
 mod proxy;
 mod start;
 mod stop;
+mod web;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -46,6 +47,8 @@ pub(crate) enum YardCommand {
     ProxyConf(proxy::ProxyArgs),
     /// Print SQL that attaches many databases to one connection
     Cc(composite::CompositeArgs),
+    /// Serve the console and the services to a browser
+    Web(web::WebArgs),
     /// Say whether everything is there that a yard needs
     Doctor(doctor::DoctorArgs),
     /// Run as the keeper of one service (started by the yard, not by hand)
@@ -68,6 +71,12 @@ pub(crate) enum YardFailure {
     /// The keeper could not begin or go on.
     #[error(transparent)]
     Keeper(#[from] keeper::KeeperError),
+    /// The console cannot begin.
+    #[error(transparent)]
+    Console(#[from] ledger_console::ConsoleError),
+    /// The key of the console cannot be used.
+    #[error(transparent)]
+    Key(#[from] ledger_console::KeyError),
     /// Some services are not as they should be; standard error has said which.
     #[error("yard: {0}")]
     Services(String),
@@ -144,6 +153,7 @@ pub(crate) fn run(command: YardCommand, console: &mut Console<'_>) -> Result<(),
         YardCommand::Kill(args) => stop::kill(&args, console),
         YardCommand::ProxyConf(args) => proxy::run(&args, console),
         YardCommand::Cc(args) => composite::run(&args, console),
+        YardCommand::Web(args) => web::run(&args, console),
         YardCommand::Doctor(args) => doctor::run(&args, console),
         YardCommand::Keeper => Ok(keeper::run().map_err(YardFailure::from)?),
     }

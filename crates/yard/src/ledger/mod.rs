@@ -6,6 +6,7 @@ mod live;
 mod log;
 mod record;
 mod session;
+mod tail;
 
 pub use context::Session as SessionContext;
 pub use context::{
@@ -16,6 +17,7 @@ pub use home::{Home, HomeError, HomeLock};
 pub use log::{KEPT_LOGS, MAX_LOG_BYTES};
 pub use record::{Liveness, Record, RecordProblem};
 pub use session::{Session, WATCH_SESSION};
+pub use tail::Tail;
 
 pub(crate) use live::run_folder;
 pub(crate) use log::Log;
