@@ -130,13 +130,13 @@ impl Drift {
 
 impl DriftItem {
     /// What to do about it.
-    pub fn advice(&self) -> String {
+    pub fn advice(&self) -> &'static str {
         match self {
             Self::ProcessWithoutLedger { .. } => {
-                "`ledger yard kill` ends it; `ledger yard start` then starts it anew".to_owned()
+                "`ledger yard kill` ends it; `ledger yard start` then starts it anew"
             }
-            Self::LedgerWithoutProcess { .. } => "`ledger yard start` starts it again".to_owned(),
-            Self::ServiceWithoutKeeper { .. } => "`ledger yard start` starts it anew, with one".to_owned(),
+            Self::LedgerWithoutProcess { .. } => "`ledger yard start` starts it again",
+            Self::ServiceWithoutKeeper { .. } => "`ledger yard start` starts it anew, with one",
         }
     }
 
