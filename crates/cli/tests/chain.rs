@@ -109,7 +109,12 @@ fn what_is_wrong_is_said_and_ends_with_exit_code_1() {
 /// Lines to append, many enough for several chunks.
 fn lines(count: u32) -> String {
     (0..count)
-        .map(|at| format!("{{\"map\":\"public:app.records\",\"key\":\"k{at}\",\"value\":\"{}\"}}\n", "v".repeat(100)))
+        .map(|at| {
+            format!(
+                "{{\"map\":\"public:app.records\",\"key\":\"k{at}\",\"value\":\"{}\"}}\n",
+                "v".repeat(100)
+            )
+        })
         .collect()
 }
 
@@ -126,7 +131,8 @@ fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verifie
     let taken = taken.trim_end();
     assert!(at.join(taken).is_file(), "{taken}");
     done(at, &[&["append", "home"], &writer[..]].concat(), &lines(3));
-    let out = done(at, &["verify", "home", "--checkpoint", "c", "--write-checkpoint", "c", "--snapshot-rows"], "");
+    let out =
+        done(at, &["verify", "home", "--checkpoint", "c", "--write-checkpoint", "c", "--snapshot-rows"], "");
     assert!(out.contains("1 snapshots are what the ledger records\n"), "{out}");
     assert!(out.contains("note: verified from the checkpoint at 3."), "{out}");
 
@@ -135,7 +141,8 @@ fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verifie
     std::fs::create_dir(at.join("archive")).unwrap();
     for entry in std::fs::read_dir(at.join("home/ledger")).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        let end = name.strip_suffix(".committed").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
+        let end =
+            name.strip_suffix(".committed").and_then(|name| name.rsplit('-').next()?.parse::<u64>().ok());
         if end.is_some_and(|end| end <= seqno) {
             std::fs::rename(entry.path(), at.join("archive").join(name)).unwrap();
             moved += 1;
@@ -168,7 +175,10 @@ fn an_entry_that_was_acknowledged_and_damaged_is_named_and_a_recovery_says_what_
     std::fs::write(&path, &bytes).unwrap();
     let refused = chain(at, &["append", "home", "public:m", "k", "w"], "");
     assert_eq!(refused.code, Some(1));
-    assert!(refused.err.contains("ledger_1 is damaged at offset ") && refused.err.contains("entry 6 cannot be read"));
+    assert!(
+        refused.err.contains("ledger_1 is damaged at offset ")
+            && refused.err.contains("entry 6 cannot be read")
+    );
     assert_eq!(std::fs::read(&path).unwrap(), bytes);
     // Without its first bytes the entry is no entry any more, and a recovery goes on before it.
     std::fs::write(&path, &bytes[..last]).unwrap();
