@@ -105,8 +105,8 @@ fn a_cargo_home_that_is_a_link_and_files_of_every_extension_are_watched() {
     std::os::unix::fs::symlink(yard.at("elsewhere"), yard.at("cargo.d")).unwrap();
     let watch = yard.watch(&OFTEN);
     until("the first round", || watch.output().contains("PROXY PREFIX"));
-    for name in ["new.sqlite3", "new.sqlite", "new.sqlite.db"] {
-        yard.database(&format!("{}/{name}", &name[4..]), "sqlpage_files");
+    for end in ["sqlite3", "sqlite", "sqlite.db"] {
+        yard.database(&format!("{end}/new.{end}"), "sqlpage_files");
     }
     until("all are started", || yard.ps().iter().filter(|one| one["state"]["name"] == "ready").count() == 5);
     let pid = yard.pid("sqlite3/new.sqlite3");

@@ -243,7 +243,7 @@ mod tests {
                                 );
                             }
                             schema::Middleware::StripPrefix(strip) => {
-                                assert!(strip.prefixes[0].starts_with('/'))
+                                assert!(strip.prefixes[0].starts_with('/'));
                             }
                             schema::Middleware::AddPrefix(add) => assert!(add.prefix.starts_with('/')),
                         }
