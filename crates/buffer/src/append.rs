@@ -14,6 +14,15 @@ pub const MAX_BATCH_BYTES: usize = 256 << 20;
 /// Largest buffer for putting records together that is kept for the next append.
 const KEPT_SCRATCH_BYTES: usize = 64 << 10;
 
+impl Writer {
+    /// Keeps a buffer that records were put together in, unless it is large.
+    fn keep(&mut self, scratch: Vec<u8>) {
+        if (self.scratch.capacity()..=KEPT_SCRATCH_BYTES).contains(&scratch.capacity()) {
+            self.scratch = scratch;
+        }
+    }
+}
+
 impl LedgerStore {
     /// Appends one record. When it returns, the record survives what [`Durability`] says.
     ///
@@ -27,9 +36,7 @@ impl LedgerStore {
         scratch.extend_from_slice(&header);
         scratch.extend_from_slice(payload);
         let written = self.write(&mut writer, &scratch);
-        if scratch.capacity() <= KEPT_SCRATCH_BYTES {
-            writer.scratch = scratch;
-        }
+        writer.keep(scratch);
         drop(writer);
         self.acknowledge(written?)
     }
@@ -45,21 +52,27 @@ impl LedgerStore {
             let length = self.check_length(payload.as_ref(), index)?;
             bytes = bytes.saturating_add(HEADER_BYTES).saturating_add(length as usize);
         }
+        if bytes == 0 {
+            return Ok(());
+        }
         if bytes > MAX_BATCH_BYTES {
             return Err(AppendError::BatchTooLarge { bytes, limit: MAX_BATCH_BYTES });
         }
-        let mut records = Vec::with_capacity(bytes);
+        // Outside the lock, because a large batch takes its time; others who append meanwhile get a buffer of their own.
+        let mut records = std::mem::take(&mut self.writer().scratch);
+        records.clear();
+        records.reserve_exact(bytes);
         for (index, payload) in payloads.iter().enumerate() {
             let payload = payload.as_ref();
             let header = Header::of(payload, self.check_length(payload, index)?);
             records.extend_from_slice(&header.encode());
             records.extend_from_slice(payload);
         }
-        if records.is_empty() {
-            return Ok(());
-        }
-        let written = self.write(&mut self.writer(), &records)?;
-        self.acknowledge(written)
+        let mut writer = self.writer();
+        let written = self.write(&mut writer, &records);
+        writer.keep(records);
+        drop(writer);
+        self.acknowledge(written?)
     }
 
     fn check_length(&self, payload: &[u8], index: usize) -> Result<u32, AppendError> {

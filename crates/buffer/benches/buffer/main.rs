@@ -262,7 +262,9 @@ fn memory(report: &mut Report) {
     while let Some(fetched) = store.fetch(None, None).unwrap() {
         files += fetched.data.len();
         for mut reader in fetched.data {
-            total += read_body(&mut reader, &mut block);
+            // Asked first, a reader needs the most.
+            assert_eq!(reader.content_length(), read_body(&mut reader, &mut block));
+            total += reader.content_length();
         }
         store.remove(&fetched.removable).unwrap();
     }
