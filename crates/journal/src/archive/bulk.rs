@@ -18,7 +18,8 @@ use super::load::{
 use super::rows::{Batch, Cell};
 use super::schema::{LARGE, Table};
 
-/// Rows per statement. SQLite keeps the bound values of so many in the memory that it has at hand; more make it slower.
+/// Rows per statement. The texts bound for about so many fit into the memory that SQLite sets aside for each connection
+/// (lookaside); beyond that every text costs an allocation.
 const ROWS: usize = 4;
 
 /// Fills empty tables, all but that of the events.
