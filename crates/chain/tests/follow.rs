@@ -16,9 +16,11 @@ use common::{chunks, fixture, open, record};
 use ledger_chain::{
     follow::{Changes, Follower},
     format::PublicDomain,
-    store::{Reader, StoreError},
-    writer::{Engine, Home, Ledger, Prepared, Settings},
+    store::{ChunkStore, Reader, StoreError},
+    verify::Secrets,
+    writer::{Engine, Home, Ledger, LedgerError, Prepared, Settings},
 };
+use ledger_fs::crash::{CrashFs, CrashPolicy, History, for_each_crash};
 
 fn settings() -> Settings {
     Settings {
@@ -238,4 +240,33 @@ fn what_is_not_there_and_what_is_damaged_is_said() {
     fs::write(&path, bytes).unwrap();
     let mut follower = Follower::new(open(folder.path()), 15);
     assert!(matches!(poll(&mut follower), Err(StoreError::Damaged { offset: 8, .. })));
+}
+
+#[test]
+fn what_was_handed_out_survives_a_power_cut_although_the_writer_has_not_synced_it() {
+    let work = |fs: &CrashFs, history: &History<u64>| -> Result<(), LedgerError> {
+        let home = Home::new(fs.dir());
+        let mut engine = Engine::init(&home, &settings())?;
+        engine.flush()?;
+        let mut follower = Follower::new(home.ledger(), 1);
+        for round in 0..4 {
+            propose(&mut engine, "value");
+            engine.sign(round % 2 == 1)?;
+            engine.flush()?;
+            let (last, _) = poll(&mut follower)?.pop().unwrap();
+            history.note(last);
+        }
+        Ok(())
+    };
+    let tried = for_each_crash(
+        CrashPolicy::default(),
+        |fs, history| work(fs, history).unwrap(),
+        |crash| {
+            let Some(last) = crash.events.last() else { return };
+            let folder = Home::new(crash.image.fs.dir()).ledger();
+            let (store, _) = ChunkStore::open(folder, &Secrets::none()).unwrap();
+            assert!(store.last() >= *last, "{} of {last} are left", store.last());
+        },
+    );
+    assert!(tried.images > 100, "{tried}");
 }

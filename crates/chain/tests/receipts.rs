@@ -129,7 +129,7 @@ fn a_receipt_signed_with_forged_keys_is_refused() {
     forged.service_endorsements = vec![service_certificate(&forger, 1_700_000_000).unwrap()];
     assert!(matches!(forged.verify(&service), Err(ReceiptError::Service)));
     // The genuine certificate, and a signature by somebody else.
-    let stolen = Receipt { cert: honest.cert.clone(), node_id: honest.node_id.clone(), ..forged };
+    let stolen = Receipt { cert: honest.cert, node_id: honest.node_id, ..forged };
     assert!(stolen.verify(&service).is_err());
 }
 
