@@ -249,13 +249,12 @@ fn what_does_not_agree_is_told_with_what_to_do() {
         summary["ledgerWithoutProcess"] == 1 && summary["processWithoutLedger"] == 1
     });
     for item in reconcile()["items"].as_array().unwrap() {
-        match item["kind"].as_str().unwrap() {
-            "process_without_ledger" => {
-                has(item, &["pid", "serviceId", "sessionId", "contextPath", "cmdline"])
-            }
-            "ledger_without_process" => has(item, &["ledgerContextPath", "pid", "serviceId", "sessionId"]),
+        let expected: &[&str] = match item["kind"].as_str().unwrap() {
+            "process_without_ledger" => &["pid", "serviceId", "sessionId", "contextPath", "cmdline"],
+            "ledger_without_process" => &["ledgerContextPath", "pid", "serviceId", "sessionId"],
             other => panic!("{other}"),
-        }
+        };
+        has(item, expected);
         assert!(item["advice"].as_str().unwrap().contains("ledger yard"), "{item}");
     }
 }

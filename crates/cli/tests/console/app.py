@@ -23,6 +23,7 @@ socket.onmessage = (event) => { document.getElementById("echo").textContent = ev
 
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    tired = False
 
     def answer(self, status, body=b"", **headers):
         self.send_response(status)
@@ -39,6 +40,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def do_GET(self):
+        if self.is_tired():
+            return
         whole, _, query = self.path.partition("?")
         whole = urllib.parse.unquote(whole)
         if not (whole + "/").startswith(prefix + "/"):
@@ -91,12 +94,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.write(b"not all of it")
             self.close_connection = True
             return
-        if path == "/late":
-            # Answers, then closes a connection that it promised to keep.
-            self.answer(200, b"late")
-            self.close_connection = True
-            self.wfile.flush()
-            return
+        if path == "/tired":
+            self.tired = True
+            return self.answer(200, b"promised to keep the connection")
         if path == "/say":
             sys.stderr.write(query + "\n")
             sys.stderr.flush()
@@ -110,7 +110,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def is_tired(self):
+        """Whether the connection is closed in place of an answer, though it was promised to be kept."""
+        self.close_connection = self.close_connection or self.tired
+        return self.tired
+
     def do_POST(self):
+        if self.is_tired():
+            return
         path = urllib.parse.unquote(self.path)[len(prefix):]
         if path == "/wait":
             go.acquire(timeout=60)

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -191,29 +191,36 @@ pub(crate) fn chunk(stream: &mut BufReader<TcpStream>) -> Option<Vec<u8>> {
 }
 
 /// Server-sent events, one after the other.
-pub(crate) struct Events(BufReader<TcpStream>, String);
+pub(crate) struct Events {
+    stream: BufReader<TcpStream>,
+    text: String,
+    opened: Instant,
+}
 
 impl Events {
     pub(crate) fn open(web: &Web, path: &str) -> Self {
         let mut stream = web.say(&format!("GET {path} HTTP/1.1"));
         let head = Answer::read_head(&mut stream);
         assert_eq!((head.status, head.header("content-type")), (200, Some("text/event-stream")));
-        Self(stream, String::new())
+        Self { stream, text: String::new(), opened: Instant::now() }
     }
 
     /// The next event: its name and data. Comments are passed over.
     pub(crate) fn next(&mut self) -> (String, Value) {
         loop {
-            if let Some((block, rest)) = self.1.split_once("\n\n") {
+            // Heartbeats alone go on for ever.
+            assert!(self.opened.elapsed() < 2 * PATIENCE, "what is waited for does not come");
+            if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field =
                     |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
                 let event = (field("event: "), field("data: "));
-                self.1 = rest.to_owned();
+                self.text = rest.to_owned();
                 if let (Some(name), Some(data)) = event {
                     return (name, serde_json::from_str(&data).unwrap());
                 }
             } else {
-                self.1 += &String::from_utf8(chunk(&mut self.0).expect("the stream goes on")).unwrap();
+                self.text +=
+                    &String::from_utf8(chunk(&mut self.stream).expect("the stream goes on")).unwrap();
             }
         }
     }
