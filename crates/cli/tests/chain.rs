@@ -150,6 +150,9 @@ fn snapshots_stand_for_chunks_that_are_gone_and_checkpoints_for_what_was_verifie
     }
     assert!(moved >= 2, "{moved}");
     assert!(done(at, &["get", "home", "public:app.records", "k150"], "").starts_with("vvv"));
+    let first = done(at, &["read", "home", "--json", "--limit", "1"], "");
+    assert!(first.contains(&format!(".{}\"", seqno + 1)), "{first}");
+    assert!(done(at, &["stat", "home"], "").contains(" entries"));
     let gone = chain(at, &["history", "home", "public:app.records", "k150"], "");
     assert!(gone.code == Some(1) && gone.err.contains("are not in the ledger's folder"), "{}", gone.err);
     done(at, &["append", "home", "public:app.records", "after", "v"], "");

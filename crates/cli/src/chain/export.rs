@@ -4,7 +4,6 @@ use clap::Args;
 use ledger_chain::format::{Entry, PublicDomain};
 use ledger_chain::governance::is_reserved;
 use ledger_chain::jsonl::{ExportLine, WriteLine};
-use ledger_chain::store::Reader;
 use ledger_chain::verify::Secrets;
 
 use super::inspect::visit;
@@ -38,7 +37,7 @@ struct LeftOut {
 
 pub(super) fn run(args: &ExportArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
-    let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
+    let reader = place.reader()?;
     let secrets = if args.public_only { Secrets::none() } else { place.secrets(console)? };
     let mut left_out = LeftOut::default();
     if args.from <= args.to {

@@ -65,7 +65,7 @@ pub(super) fn visit(
 
 pub(super) fn read(args: &ReadArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
-    let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
+    let reader = place.reader()?;
     let mut show = Show::new(&args.show, &place, console)?;
     let mut left = args.limit;
     if left == 0 {
@@ -130,7 +130,7 @@ const MAX_CELLS: u64 = 2_000;
 
 pub(super) fn stat(args: &StatArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
-    let reader = Reader::open(place.ledger.clone()).map_err(failed)?;
+    let reader = place.reader()?;
     let per_cell = reader.last().div_ceil(MAX_CELLS).max(1);
     let mut stat = Stat {
         chunks: list(&*place.ledger).map_err(failed)?.chunks.len(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use clap::Args;
 use ledger_chain::crypto::Passphrase;
+use ledger_chain::store::Reader;
 use ledger_chain::verify::Secrets;
 use ledger_chain::writer::{Home, LedgerError};
 use ledger_fs::{Dir, RealDir};
@@ -114,6 +115,13 @@ impl Place {
             return Ok(Self { ledger: home.ledger(), home: Some(home) });
         }
         Ok(Self { ledger: Arc::new(RealDir::open(path).map_err(failed)?), home: None })
+    }
+
+    /// Reads its entries. Of a home the first chunks may have been moved away, where a snapshot holds their state.
+    pub(super) fn reader(&self) -> Result<Reader, Failure> {
+        let folder = self.ledger.clone();
+        let reader = if self.home.is_some() { Reader::open_tail(folder) } else { Reader::open(folder) };
+        reader.map_err(failed)
     }
 
     /// The ledger secrets, if this is a home that has them and they can be opened.

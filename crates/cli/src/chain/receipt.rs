@@ -51,7 +51,7 @@ pub(crate) struct VerifyReceiptArgs {
 
 pub(super) fn make(args: &ReceiptArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
-    let (reader, secrets) = (Reader::open(place.ledger.clone()).map_err(failed)?, place.secrets(console)?);
+    let (reader, secrets) = (place.reader()?, place.secrets(console)?);
     let endorsements = endorsements(&place)?;
     let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
     let bytes = match args.cose {
