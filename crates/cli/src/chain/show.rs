@@ -1,5 +1,7 @@
 //! How entries are printed.
 
+use std::rc::Rc;
+
 use clap::Args;
 use ledger_chain::format::{Entry, Maps, PublicDomain};
 use ledger_chain::jsonl::{EntryLine, WriteLine};
@@ -25,7 +27,7 @@ pub(super) struct ShowArgs {
 /// Prints entries.
 pub(super) struct Show<'a> {
     json: bool,
-    tables: Option<Regex>,
+    tables: Option<Rc<Regex>>,
     place: &'a Place,
     secrets: Secrets,
 }
@@ -39,7 +41,7 @@ impl<'a> Show<'a> {
         })?;
         // Text shows the sizes of private domains only.
         let secrets = if args.json { place.secrets(console)? } else { Secrets::none() };
-        Ok(Self { json: args.json, tables, place, secrets })
+        Ok(Self { json: args.json, tables: tables.map(Rc::new), place, secrets })
     }
 
     pub(super) fn print(&mut self, entry: &Entry<'_>, console: &mut Console<'_>) -> Result<(), Failure> {
