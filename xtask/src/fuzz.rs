@@ -62,7 +62,7 @@ fn fuzz(targets: &[String], seconds: &str) -> Result<(), String> {
         }
         let mut command = Command::new(root().join(format!("target/fuzz/{host}/release/{target}")));
         // Longer inputs only slow it down: every format has its edges within this length.
-        command.args(["-max_len=4096", "-timeout=30", "-rss_limit_mb=2048", "-print_final_stats=1"]);
+        command.args(["-max_len=8192", "-timeout=30", "-rss_limit_mb=2048", "-print_final_stats=1"]);
         command.arg(format!("-max_total_time={seconds}")).arg(format!("-artifact_prefix={corpus}/"));
         command.args([&found, &corpus]).current_dir(root());
         run(&format!("fuzz {target}"), command).map_err(|error| {
