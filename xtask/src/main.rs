@@ -20,7 +20,7 @@ cargo xtask bench journal   measures the journal and its archive on ledgers of u
 cargo xtask bench chain     measures the chain against bare writes, hashes and signature checks (LEDGER_BENCH_PYTHON names a
                             Python with ccf to compare with); cases: append, signatures, verify, receipts, large
 cargo xtask bench yard      measures the yard over 200 services against a shell loop that only starts them; cases:
-                            start, adopt, commands, rescan, watch
+                            start, adopt, commands, rescan, watch, proxy
 cargo xtask fuzz TARGET     runs a fuzz target for a minute, or as long as --seconds N says; --all runs every target
 ";
 

@@ -16,6 +16,7 @@ mod commands;
 #[path = "../common/mod.rs"]
 mod common;
 mod launch;
+mod proxy;
 mod rescan;
 mod watch;
 
@@ -25,15 +26,19 @@ fn main() {
     if cargo::is_service() {
         return cargo::serve();
     }
+    if proxy::is_service() {
+        return proxy::serve();
+    }
     let only = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let mut report = Report::new("yard");
     type Case = (&'static str, fn(&mut Report));
-    let cases: [Case; 5] = [
+    let cases: [Case; 6] = [
         ("start", launch::start),
         ("adopt", launch::adopt),
         ("commands", commands::list_and_stop),
         ("rescan", rescan::unchanged_files),
         ("watch", watch::new_file),
+        ("proxy", proxy::overhead),
     ];
     for (name, case) in cases {
         if only.is_empty() || only == name {
