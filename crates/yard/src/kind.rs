@@ -33,7 +33,8 @@ pub struct Kind {
     /// Its arguments, with placeholders.
     #[serde(default)]
     pub args: Vec<String>,
-    /// Variables on top of the yard's own, with placeholders.
+    /// Variables on top of the yard's own, with placeholders. Contexts show their values: secrets belong into the `.env` file
+    /// beside the data file, whose values are masked.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
     /// When it is ready.

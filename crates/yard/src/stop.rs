@@ -52,8 +52,11 @@ pub fn stop(home: &Home, records: &[Record], timeout: Duration) -> Vec<Stopped> 
         })
         .collect();
     let stopped = end(targets, timeout);
-    for record in records.iter().filter(|record| !record.is_kept() && !record.state().is_empty()) {
-        note_stopped(home, record);
+    for record in records {
+        // As it is now: a keeper has the last word on how its service ended.
+        if let Ok(Some(left)) = home.record(&record.relative, false) {
+            note_stopped(home, &left);
+        }
     }
     stopped
 }
@@ -143,7 +146,7 @@ impl From<Target> for Stopped {
 
 /// Records the end of a service whose keeper is not there to do so. That it cannot be recorded changes nothing.
 fn note_stopped(home: &Home, record: &Record) {
-    if record.actual_state() != "dead" {
+    if record.state().is_empty() || record.actual_state() != "dead" {
         return;
     }
     let mut value = record.value.clone();

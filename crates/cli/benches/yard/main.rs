@@ -3,7 +3,13 @@
 //!
 //! The yard is the binary itself; the service is this program under the name `sqlpage`, which listens at once and ends
 //! when it is told to. All figures are written as JSON to `target/bench-yard.json`.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a measuring program")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a measuring program"
+)]
 #![allow(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,

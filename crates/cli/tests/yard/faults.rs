@@ -54,7 +54,12 @@ fn a_stopped_service_stays_stopped_and_a_restart_starts_it() {
     let yard = Yard::new();
     yard.ok(&["start"]);
     yard.ok(&["stop", "apps/dashboard.db"]);
-    assert_eq!(yard.state("apps/dashboard.db"), "stopped");
+    let context = yard.context("apps/dashboard.db");
+    assert_eq!(context["state"]["name"], "stopped");
+    assert!(
+        !context["state"]["reason"].as_str().unwrap_or_default().contains("without a keeper"),
+        "{context}"
+    );
     assert_eq!(yard.state("evidence/audit.sqlite.db"), "ready");
     assert!(yard.ok(&["ps", "--reconcile"]).contains("2 services"), "being stopped is no disagreement");
     assert_eq!(yard.ok(&["restart", "dashboard.db"]), "started dashboard.db\n");

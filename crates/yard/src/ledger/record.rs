@@ -112,7 +112,7 @@ impl Home {
     }
 
     /// One context; `None` if it is gone.
-    pub(super) fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
+    pub(crate) fn record(&self, name: &Path, is_link: bool) -> Result<Option<Record>, RecordProblem> {
         let path = self.path().join(name);
         let failed = |problem: String| RecordProblem { path: path.clone(), problem };
         let bytes = match read_all(&**self.dir(), name, MAX_CONTEXT_BYTES) {
