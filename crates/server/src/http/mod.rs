@@ -18,7 +18,7 @@
 //! | `events` | subscriptions as server-sent events |
 //! | `refusal` | [`Refusal`]: errors as HTTP status and JSON |
 //! | `openapi` | the description of all routes |
-//! | `serve` | connections |
+//! | `serve`, `linger` | connections, and closing them on a client that still sends |
 //!
 //! Why no router of a framework: the rules of §5.7 (verbs behind a colon, empty segments that count, a slash that may
 //! not be escaped, 501 for a wrong method) are those of another router, and one table gives both the routes and their
@@ -28,6 +28,7 @@ mod escapes;
 mod events;
 mod gateway;
 mod json;
+mod linger;
 mod openapi;
 mod query;
 mod refusal;

@@ -1,6 +1,8 @@
 //! Connections of the gateway: HTTP/1.1, as the original speaks.
 
 use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
@@ -13,6 +15,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tonic::transport::server::Connected;
 
 use super::Gateway;
+use super::linger::Linger;
 use crate::listener::Connection;
 
 /// How long the header of a request may take to arrive, and how long a connection may wait for its next one.
@@ -30,10 +33,16 @@ pub(crate) async fn serve(
     while let Some(connection) = connections.next().await {
         let Ok(connection) = connection else { continue };
         let (gateway, peer) = (gateway.clone(), connection.connect_info());
+        let refused = Arc::new(AtomicBool::new(false));
+        let connection = Linger::new(connection, refused.clone());
         let answer = service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer.clone());
-            let gateway = gateway.clone();
-            async move { Ok::<_, Infallible>(gateway.answer(request).await) }
+            let (gateway, refused) = (gateway.clone(), refused.clone());
+            async move {
+                let answer = gateway.answer(request).await;
+                refused.store(answer.status().is_client_error(), Ordering::Relaxed);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let served = http1::Builder::new()
             .timer(TokioTimer::new())
