@@ -8,7 +8,7 @@
 //! ledger.d ──► live ──► picture ────────────────┴─► routing table
 //! ```
 //!
-//! What is shown is a [`Picture`](picture::Picture): the ledger and the processes, read once, and again when a file of the ledger
+//! What is shown is a picture (`picture.rs`): the ledger and the processes, read once, and again when a file of the ledger
 //! changes or the picture gets old. No request enumerates processes (specification §15, 41); the page is told of changes by
 //! server-sent events.
 //!

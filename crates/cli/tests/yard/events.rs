@@ -34,13 +34,16 @@ fn every_step_of_a_start_is_told_in_order() {
     assert_eq!(types(&events, "dashboard.db"), steps);
     assert_eq!(*types(&events, "audit.sqlite.db").last().unwrap(), "error");
     let context = yard.context("apps/dashboard.db");
-    let find = |name: &str| events.iter().find(|event| event["type"] == name).unwrap();
+    let of = |service: &str, name: &str| {
+        events.iter().find(|event| event["serviceId"] == service && event["type"] == name).unwrap()
+    };
+    let find = |name: &str| of("dashboard.db", name);
     assert_eq!(find("spawned")["pid"], context["pid"]);
     assert_eq!(find("port_allocated")["port"], context["port"]);
     assert_eq!(find("service_reachable")["status"], 200);
     assert_eq!(find("context_written")["path"], context["paths"]["context"]);
-    assert_eq!(find("error")["phase"], "spawn");
-    assert!(find("error")["error"].as_str().unwrap().contains("exit code 7"));
+    assert_eq!(of("audit.sqlite.db", "error")["phase"], "spawn");
+    assert!(of("audit.sqlite.db", "error")["error"].as_str().unwrap().contains("exit code 7"));
     assert_eq!(events.first().unwrap()["type"], "session_start");
     let end = events.last().unwrap();
     assert_eq!(end["type"], "session_end");
