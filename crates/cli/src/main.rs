@@ -67,6 +67,10 @@ mod yard;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    // Before anything else: there is one beside every service, and none of them needs the command tree.
+    if yard::is_keeper(std::env::args_os()) {
+        return errors::conclude(yard::keep(), 0);
+    }
     match args::parse(std::env::args_os()) {
         Ok(cli) => console::with_terminal(|console| args::run(cli, console)),
         Err(error) => usage::report(&error),

@@ -29,6 +29,7 @@
 //! | `watch` | [`watch`]: rounds on hints and at an interval |
 //! | `ledger` | the folder, contexts, logs; reading them |
 //! | `process`, `tag`, `tagged` | who a process is; the marks that services carry |
+//! | `listener` | whose socket it is that answers |
 //! | `reconcile`, `stop` | [`reconcile`], [`stop`], [`kill`] |
 //! | `ports` | ports without a race |
 //! | `proxy` | files for nginx and Traefik |
@@ -45,6 +46,7 @@ mod failpoint;
 pub mod keeper;
 mod kind;
 mod ledger;
+mod listener;
 mod plan;
 mod ports;
 mod process;

@@ -7,7 +7,7 @@
 //!
 //! Everything here reads `/proc`, so it works on Linux only.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
@@ -148,31 +148,6 @@ fn children(parent: u32) -> Vec<u32> {
         }
         Err(_) => table().into_iter().filter(|stat| stat.parent == parent).map(|stat| stat.pid).collect(),
     }
-}
-
-/// Whether a process or a descendant of it listens on a port: another program may have taken it meanwhile and answer.
-pub(crate) fn listens(pid: u32, port: u16) -> bool {
-    let sockets: HashSet<String> = ["/proc/net/tcp", "/proc/net/tcp6"]
-        .iter()
-        .filter_map(|path| fs::read_to_string(path).ok())
-        .flat_map(|table| listening_sockets(&table, port))
-        .collect();
-    std::iter::once(pid).chain(descendants(pid).into_iter().map(|one| one.pid)).any(|pid| {
-        let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
-        let mut targets = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
-        targets.any(|target| sockets.contains(target.to_string_lossy().as_ref()))
-    })
-}
-
-/// Links of the sockets that listen (state `0A`) on a port, from the text of `/proc/net/tcp`.
-fn listening_sockets(table: &str, port: u16) -> Vec<String> {
-    let end = format!(":{port:04X}");
-    let socket = |line: &str| {
-        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-        let [_, local, _, state, _, _, _, _, _, inode, ..] = fields.as_slice() else { return None };
-        (local.ends_with(&end) && *state == "0A").then(|| format!("socket:[{inode}]"))
-    };
-    table.lines().filter_map(socket).collect()
 }
 
 /// The environment with which a process was started; `None` if it is gone or belongs to somebody else.

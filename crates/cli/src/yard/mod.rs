@@ -19,6 +19,10 @@ use ledger_yard::{ConfigFile, Home, HomeError, Record, Settings, SettingsError, 
 use crate::console::Console;
 use crate::errors::Failure;
 
+/// Arguments with which the yard starts this program as the keeper of one service. No command: there is nothing to do with
+/// it by hand.
+const KEEPER: [&str; 2] = ["yard", "keeper"];
+
 /// Arguments of the group.
 #[derive(Args, Debug)]
 pub(crate) struct YardArgs {
@@ -51,9 +55,6 @@ pub(crate) enum YardCommand {
     Web(web::WebArgs),
     /// Say whether everything is there that a yard needs
     Doctor(doctor::DoctorArgs),
-    /// Run as the keeper of one service (started by the yard, not by hand)
-    #[command(hide = true)]
-    Keeper,
 }
 
 /// Why a command of the group did not do what was asked.
@@ -132,13 +133,24 @@ impl StartSettings {
         config.override_with(self.prefix.clone(), self.ignore.clone());
         let program =
             std::env::current_exe().map_or_else(|_| OsString::from("ledger"), PathBuf::into_os_string);
-        let mut settings = Settings::new(config, vec![program, "yard".into(), "keeper".into()])?;
+        let mut settings =
+            Settings::new(config, [vec![program], KEEPER.map(OsString::from).to_vec()].concat())?;
         settings.cargo_homes.clone_from(&self.cargo_homes);
         settings.ledger_home.clone_from(&self.ledger_home.path);
         settings.listen_host.clone_from(&self.listen_host);
         settings.port_base = self.port_base;
         Ok(settings)
     }
+}
+
+/// Whether this process is to be a keeper.
+pub(crate) fn is_keeper(arguments: impl Iterator<Item = OsString>) -> bool {
+    arguments.skip(1).eq(KEEPER)
+}
+
+/// Keeps one service until it has ended for good.
+pub(crate) fn keep() -> Result<(), Failure> {
+    Ok(keeper::run().map_err(YardFailure::from)?)
 }
 
 /// Runs a command of the group.
@@ -155,7 +167,6 @@ pub(crate) fn run(command: YardCommand, console: &mut Console<'_>) -> Result<(),
         YardCommand::Cc(args) => composite::run(&args, console),
         YardCommand::Web(args) => web::run(&args, console),
         YardCommand::Doctor(args) => doctor::run(&args, console),
-        YardCommand::Keeper => Ok(keeper::run().map_err(YardFailure::from)?),
     }
 }
 

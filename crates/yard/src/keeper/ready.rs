@@ -1,7 +1,7 @@
 //! Whether a service answers: `GET` of one path, any status below 500 (specification §13.1: SQLPage answers 200 or 301).
 
 use std::io::{self, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 /// How long one request may take.
@@ -9,11 +9,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 /// How much of an answer is taken, in bytes.
 const MAX_ANSWER_BYTES: u64 = 1 << 20;
 
-/// Asks once: the status of an answer that says that the service is ready.
-pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<Option<u16>> {
+/// Asks once: the status of an answer that says that the service is ready, and where it came from.
+pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<Option<(u16, SocketAddr)>> {
     let address = (host, port).to_socket_addrs()?.next();
     let address = address.ok_or_else(|| io::Error::other("the host has no address"))?;
     let mut stream = TcpStream::connect_timeout(&address, REQUEST_TIMEOUT)?;
+    let peer = stream.peer_addr()?;
     stream.set_read_timeout(Some(REQUEST_TIMEOUT))?;
     stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
     let host = crate::ports::address(host, port);
@@ -26,7 +27,7 @@ pub(crate) fn answers(host: &str, port: u16, path: &str) -> io::Result<Option<u1
     stream.read_exact(&mut head)?;
     // Taken to its end, as far as it is short: a service whose answer is cut off complains in its log.
     let _ = io::copy(&mut stream.take(MAX_ANSWER_BYTES), &mut io::sink());
-    Ok(status(&head).filter(|status| (100..500).contains(status)))
+    Ok(status(&head).filter(|status| (100..500).contains(status)).map(|status| (status, peer)))
 }
 
 /// The status of `HTTP/1.1 200`.
@@ -71,7 +72,10 @@ mod tests {
         });
         let result = answers("127.0.0.1", port, "/a b/\n");
         server.join().unwrap();
-        result
+        Ok(result?.map(|(status, peer)| {
+            assert_eq!(peer.port(), port);
+            status
+        }))
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! The process of the service: starting it, asking whether it is ready, ending it with all that it forked.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{Access, access};
 use rustix::process::Signal;
 
 use super::{Event, Keeper, complain, ready};
 use crate::ledger::Moment;
+use crate::listener::listens;
 use crate::process::{self, Identity};
 
 /// Pause between the first two questions whether the service answers; it doubles.
@@ -24,8 +28,8 @@ impl Keeper {
     pub(super) fn spawn(&mut self) -> Result<u32, String> {
         let context = &self.plan.context;
         let command = &context.executable;
-        let mut program = Command::new(command);
-        program.args(&context.args).env_clear().envs(&self.plan.environment);
+        let mut program = Command::new(located(command, &self.plan.environment));
+        program.arg0(command).args(&context.args).env_clear().envs(&self.plan.environment);
         program.current_dir(&context.spawned.plan.cwd);
         program.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let spawned = {
@@ -55,8 +59,8 @@ impl Keeper {
             let mut pause = PROBE_INTERVAL;
             while !over.load(Ordering::Relaxed) {
                 let answer = ready::answers(&host, port, &path).unwrap_or(None);
-                let event = match answer.filter(|_| process::listens(pid, port)) {
-                    Some(status) => Event::Ready { pid, status },
+                let event = match answer.filter(|(_, address)| listens(pid, *address)) {
+                    Some((status, _)) => Event::Ready { pid, status },
                     None if since.elapsed() > timeout => Event::NeverReady(pid),
                     None => {
                         std::thread::sleep(pause);
@@ -98,4 +102,17 @@ impl Keeper {
             }
         }
     }
+}
+
+/// The program that is meant, looked up as execvp(3) does: where its path is known, the standard library starts it by
+/// posix_spawn(3), without copying this process first. A relative folder in `PATH` is left to the process itself.
+fn located(command: &str, environment: &BTreeMap<String, String>) -> PathBuf {
+    let folders = environment
+        .get("PATH")
+        .filter(|_| !command.contains('/'))
+        .into_iter()
+        .flat_map(std::env::split_paths);
+    let mut files = folders.take_while(|folder| folder.is_absolute()).map(|folder| folder.join(command));
+    let is_program = |file: &PathBuf| file.is_file() && access(file, Access::EXEC_OK).is_ok();
+    files.find(is_program).unwrap_or_else(|| command.into())
 }
