@@ -60,6 +60,7 @@ fn a_stopped_service_stays_stopped_and_a_restart_starts_it() {
         !context["state"]["reason"].as_str().unwrap_or_default().contains("without a keeper"),
         "{context}"
     );
+    assert_eq!(context["state"]["exitCode"], 0, "it was asked to end, and its end is known: {context}");
     assert_eq!(yard.state("evidence/audit.sqlite.db"), "ready");
     assert!(yard.ok(&["ps", "--reconcile"]).contains("2 services"), "being stopped is no disagreement");
     assert_eq!(yard.ok(&["restart", "dashboard.db"]), "started dashboard.db\n");

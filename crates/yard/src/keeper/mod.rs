@@ -191,7 +191,7 @@ impl Keeper {
                 Some(Event::Stop) => {
                     over.store(true, Ordering::Relaxed);
                     self.record(StateName::Stopping, None);
-                    self.end_all(service);
+                    self.end_all(service, false);
                     return End::Stopped;
                 }
                 Some(Event::Reaped(pid, status)) if pid == service => {
@@ -214,7 +214,7 @@ impl Keeper {
             }
         };
         over.store(true, Ordering::Relaxed);
-        self.end_all(service);
+        self.end_all(service, asked_for.is_none());
         End::ByItself(Failure { reason, lasted: since.elapsed(), was_ready, asked_for })
     }
 

@@ -75,14 +75,15 @@ impl Keeper {
         });
     }
 
-    /// Ends the service and everything that it forked.
-    pub(super) fn end_all(&mut self, service: u32) {
+    /// Ends the service and everything that it forked. The service itself is over when its exit code is known, not when
+    /// it is a zombie.
+    pub(super) fn end_all(&mut self, service: u32, mut is_reaped: bool) {
         for (signal, patience) in [(Signal::TERM, self.plan.stop_timeout), (Signal::KILL, KILL_PATIENCE)] {
             let since = Instant::now();
             let mut told = HashSet::new();
             loop {
                 let left = process::descendants(std::process::id());
-                if left.is_empty() {
+                if left.is_empty() && is_reaped {
                     return self.output.wait();
                 }
                 if since.elapsed() > patience {
@@ -96,7 +97,10 @@ impl Keeper {
                     }
                 }
                 match self.events.recv_timeout(Duration::from_millis(10)) {
-                    Ok(Event::Reaped(pid, status)) if pid == service => self.note_exit(status),
+                    Ok(Event::Reaped(pid, status)) if pid == service => {
+                        self.note_exit(status);
+                        is_reaped = true;
+                    }
                     _ => {}
                 }
             }
