@@ -94,6 +94,7 @@ struct Failure {
 struct Keeper {
     plan: Plan,
     home: Home,
+    own: Option<Identity>,
     events: Receiver<Event>,
     sender: Sender<Event>,
     /// Held while a process is being started: the standard library waits for a child itself if it cannot run the program.
@@ -122,8 +123,9 @@ pub fn run() -> Result<(), KeeperError> {
     let spawning = Arc::new(Mutex::new(()));
     listen_to_signals(sender.clone(), Arc::clone(&spawning))?;
     let output = Output::open(&home, &plan)?;
-    let mut keeper =
-        Keeper { plan, home, events, sender, spawning, output, answered: false, is_unrecorded: false };
+    let own = Identity::own();
+    let (answered, is_unrecorded) = (false, false);
+    let mut keeper = Keeper { plan, home, own, events, sender, spawning, output, answered, is_unrecorded };
     let _held = match keeper.hold_port() {
         Ok(held) => held,
         Err(error) => {
@@ -278,7 +280,7 @@ impl Keeper {
     /// Records a change of the state.
     fn record(&mut self, name: StateName, reason: Option<String>) {
         self.plan.context.state.become_now(name, reason);
-        self.plan.context.keeper = Identity::own();
+        self.plan.context.keeper.clone_from(&self.own);
         self.write();
         reached("keeper/recorded");
     }
