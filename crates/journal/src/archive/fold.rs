@@ -13,7 +13,7 @@ use crate::json::{Value, parse};
 use crate::stamp::{Condition, Enrichment, ReadStamp, TurnKey};
 
 /// Sessions whose stamps are remembered; then the memory starts anew.
-const MAX_SESSIONS: usize = 4096;
+const MAX_SESSIONS: usize = 1024;
 
 /// The enrichment of a turn as columns.
 #[derive(Debug)]

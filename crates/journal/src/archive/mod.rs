@@ -10,7 +10,8 @@
 //! | `open` | opening without changing anything |
 //! | `rows` | from lines to rows |
 //! | `stamps`, `fold` | what stamps say about turns |
-//! | `bulk`, `load`, `bind` | inserting: into an empty archive; into one that has rows |
+//! | `bulk`, `layout` | filling an empty archive, page by page |
+//! | `load`, `bind` | inserting into an archive that has rows |
 //! | `sessions` | aggregates of sessions |
 //! | `build` | what is to be done; the incremental build |
 //! | `fresh`, `swap` | full rebuild beside the old archive, then in its place |
@@ -24,6 +25,7 @@ mod bulk;
 mod error;
 mod fold;
 mod fresh;
+mod layout;
 mod load;
 mod open;
 mod query;

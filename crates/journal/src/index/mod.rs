@@ -21,7 +21,6 @@ mod rebuild;
 mod scan;
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -76,9 +75,13 @@ pub(crate) fn append(dir: &Arc<dyn Dir>, ids: &[Hash64], fingerprints: &[Hash64]
 }
 
 fn hash_lines(hashes: &[Hash64]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut text = String::with_capacity(hashes.len() * 17);
     for hash in hashes {
-        let _infallible = writeln!(text, "{hash}");
+        let nibbles = (0..16).map(|place| (hash.0 >> (60 - 4 * place)) & 15);
+        text.extend(nibbles.filter_map(|nibble| DIGITS.get(nibble as usize)));
+        text.push('\n');
     }
     text
 }
