@@ -25,6 +25,7 @@ use super::sessions;
 use super::stamps::{Affected, insert, parse_stamps, sources};
 use super::state::{Counts, Journal, State, tail_hash};
 use super::{Archive, open};
+use crate::hash::Hash64;
 use crate::home::{LEDGER, if_found};
 use crate::jsonl::ChunkReader;
 use crate::lock::Guard;
@@ -290,7 +291,7 @@ pub(super) fn apply_stamps(
         progress((piece.end() - start) / 10, end - start);
         Ok::<(), Failure>(())
     })?;
-    totals.session_ids.extend(affected.sessions.iter().cloned());
+    totals.session_ids.extend(affected.sessions.iter().map(|id| Hash64::of(id)));
     Ok(affected)
 }
 

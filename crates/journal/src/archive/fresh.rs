@@ -61,7 +61,7 @@ fn open(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, flags)?;
     db.execute_batch(
         "PRAGMA page_size = 4096; PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;
-         PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -16384;",
+         PRAGMA locking_mode = EXCLUSIVE; PRAGMA cache_size = -4096;",
     )?;
     Ok(db)
 }

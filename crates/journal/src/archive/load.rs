@@ -10,6 +10,7 @@ use super::bind::{Row, Rows};
 use super::fold::{Folded, Folder};
 use super::report::{MAX_SKIPPED_LISTED, RowCounts, SkippedLine};
 use super::rows::{Batch, CallRow, Cell, LineCounts, TurnRow};
+use crate::hash::Hash64;
 use crate::stamp::TurnKey;
 
 /// All columns of `turns`: first the 27 that come from the line, then those that come from stamps.
@@ -76,8 +77,8 @@ pub(super) struct Totals {
     pub(super) fidelity: BTreeMap<String, i64>,
     /// Sessions whose aggregate has changed.
     pub(super) touched: HashSet<(String, String)>,
-    /// Session ids, whatever their source, for the report.
-    pub(super) session_ids: HashSet<String>,
+    /// Session ids, whatever their source, for the report: hashes, so that millions of sessions cost little.
+    pub(super) session_ids: HashSet<Hash64>,
 }
 
 impl Totals {
@@ -193,12 +194,14 @@ impl<'c> Loader<'c> {
                 self.totals.fidelity.insert(class.into_owned(), 1);
             }
         }
-        let [source, session, _] = turn.key().map(|cell| cell.key_text(text));
+        let [source, session, _] = turn.key();
+        let source = self.folder.converter.key_text(source, text)?;
+        let session = self.folder.converter.key_text(session, text)?;
         if self.last_session.0 != source || self.last_session.1 != session {
             self.last_session = (source.into_owned(), session.into_owned());
             if !self.totals.touched.contains(&self.last_session) {
                 self.totals.touched.insert(self.last_session.clone());
-                self.totals.session_ids.insert(self.last_session.1.clone());
+                self.totals.session_ids.insert(Hash64::of(&self.last_session.1));
             }
         }
         self.calls(batch, turn)
@@ -247,7 +250,7 @@ impl<'c> Loader<'c> {
             let [workflow, agent, persona, tier] = &folded.columns;
             let values: [&dyn ToSql; 6] = [rowid, workflow, agent, persona, tier, &folded.json];
             write.execute(&values[..])?;
-            self.totals.session_ids.insert(session.clone());
+            self.totals.session_ids.insert(Hash64::of(&session));
             self.totals.touched.insert((source, session));
         }
         Ok(())
@@ -271,9 +274,11 @@ fn places(count: usize) -> String {
 /// What stamps say about a turn that is about to be stored.
 pub(super) fn fold(folder: &mut Folder<'_>, turn: &TurnRow, text: &str) -> rusqlite::Result<Rc<Folded>> {
     let [source, session, message, _, ts, ..] = turn.cells;
-    let (session, message, ts) = (session.key_text(text), message.text(text), ts.text(text));
+    let source = folder.converter.key_text(source, text)?;
+    let session = folder.converter.key_text(session, text)?;
+    let (message, ts) = (message.text(text), ts.text(text));
     let key = TurnKey { session: Some(&session), message: message.as_deref(), ts: ts.as_deref() };
-    folder.fold(&source.key_text(text), key)
+    folder.fold(&source, key)
 }
 
 /// Binds [`TURN_COLUMNS`].

@@ -8,7 +8,7 @@
 //! | `schema` | tables, indexes, what earlier releases lack |
 //! | `state` | the cursor, and how the ledger is recognised |
 //! | `open` | opening without changing anything |
-//! | `rows` | from lines to rows |
+//! | `rows`, `field` | from lines to rows; values as SQLite stores them |
 //! | `stamps`, `fold` | what stamps say about turns |
 //! | `bulk`, `layout` | filling an empty archive, page by page |
 //! | `load`, `bind` | inserting into an archive that has rows |
@@ -23,6 +23,7 @@ mod bind;
 mod build;
 mod bulk;
 mod error;
+mod field;
 mod fold;
 mod fresh;
 mod layout;

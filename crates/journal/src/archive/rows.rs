@@ -81,15 +81,6 @@ impl Cell {
     pub(super) fn text(self, text: &str) -> Option<std::borrow::Cow<'_, str>> {
         if let Self::Text(span) = self { Some(span.get(text).decode()) } else { None }
     }
-
-    /// A key as the text column will hold it: a number gets its fraction.
-    pub(super) fn key_text(self, text: &str) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Number(number) if number.fract() == 0.0 => format!("{number:.1}").into(),
-            Self::Number(number) => number.to_string().into(),
-            _ => self.text(text).unwrap_or_default(),
-        }
-    }
 }
 
 impl Span {

@@ -9,7 +9,7 @@
 
 use std::borrow::Cow;
 
-use super::field::Field;
+use super::super::field::Field;
 use super::record::Record;
 
 const NULL: u8 = 1;

@@ -4,16 +4,17 @@ use std::io;
 use std::rc::Rc;
 
 use super::super::build::Failure;
+use super::super::field::{Converter, Field};
 use super::super::fold::{Folded, Folder};
 use super::super::layout::{Affinity, Layout, TableLayout};
 use super::super::load::{Totals, fold};
 use super::super::rows::{Batch, CallRow, Cell, TurnRow};
-use super::field::{Converter, Field};
 use super::key;
 use super::pages::Pages;
 use super::record::Record;
 use super::sort::Sorters;
 use super::tree::TableTree;
+use crate::hash::Hash64;
 
 /// Cells of a turn in front of the columns that come from stamps.
 const CELLS_BEFORE_FACTS: usize = 24;
@@ -76,7 +77,8 @@ impl<'c, 'p> BulkLoader<'c, 'p> {
             for (index, call) in (0_i64..).zip(calls) {
                 self.tables.call(turn, index, call, text)?;
             }
-            self.note_session(turn.cells[1], text);
+            let [_, session, _] = turn.key();
+            self.note_session(&self.tables.converter.key_text(session, text)?);
         }
         let Tables { events, compactions, converter, sorters, .. } = &mut self.tables;
         for cells in &batch.events {
@@ -89,13 +91,10 @@ impl<'c, 'p> BulkLoader<'c, 'p> {
         Ok(())
     }
 
-    fn note_session(&mut self, session: Cell, text: &str) {
-        let session = session.key_text(text);
-        if self.last_session != *session {
-            self.last_session = session.into_owned();
-            if !self.totals.session_ids.contains(&self.last_session) {
-                self.totals.session_ids.insert(self.last_session.clone());
-            }
+    fn note_session(&mut self, session: &str) {
+        if self.last_session != session {
+            session.clone_into(&mut self.last_session);
+            self.totals.session_ids.insert(Hash64::of(session));
         }
     }
 

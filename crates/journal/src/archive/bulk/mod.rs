@@ -20,7 +20,6 @@
 //! is left. To tell the calls of the last apart, turns and calls share one sequence of rowids: the calls of a turn follow it
 //! and precede the next turn.
 
-mod field;
 mod indexes;
 mod key;
 mod loader;

@@ -4,7 +4,7 @@
 //! 04 0f 08 01   07   61   ←  'a', 0, 7: length of the header, three types; the text and one byte for 7, none for 0
 //! ```
 
-use super::field::Field;
+use super::super::field::Field;
 
 /// A record that is being put together.
 #[derive(Default)]

@@ -4,6 +4,7 @@
 //! temporary file; in the end the runs of each sorter are merged. A run is, for each key in order, its length in 4 bytes
 //! (little end first) and its bytes.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -13,12 +14,15 @@ use ledger_fs::File;
 use super::write_all_at;
 
 /// Bytes of an arena.
-const ARENA_BYTES: usize = 1 << 20;
+const ARENA_BYTES: usize = 512 << 10;
 /// A short key, and what is noted of it.
 const MIN_KEY_BYTES: usize = 16 + size_of::<Key>();
-/// Bytes that a merge holds of all its runs, and of each at least.
+/// Bytes that a merge holds of all its runs.
 const MERGE_BYTES: usize = 4 << 20;
-const RUN_BYTES: usize = 8 << 10;
+/// Runs that are merged at once. More of them are merged to fewer first.
+const MAX_RUNS: usize = 512;
+/// Bytes of a merged run that are written at once.
+const WRITE_BYTES: usize = 256 << 10;
 
 /// The temporary file.
 pub(super) struct Spill {
@@ -91,8 +95,7 @@ impl Arena {
         self.keys.sort_unstable_by(|a, b| a.head.cmp(&b.head).then_with(|| a.of(bytes).cmp(b.of(bytes))));
         out.clear();
         for key in &self.keys {
-            out.extend_from_slice(&key.len.to_le_bytes());
-            out.extend_from_slice(key.of(bytes));
+            put_key(out, key.of(bytes));
         }
         self.keys.clear();
         self.bytes.clear();
@@ -160,9 +163,47 @@ pub(super) fn sort_arenas(
 pub(super) fn merge(
     spill: &Spill,
     runs: &[Run],
+    each: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut runs = VecDeque::from(runs.to_vec());
+    while runs.len() > MAX_RUNS {
+        let some: Vec<Run> = runs.drain(..MAX_RUNS).collect();
+        runs.push_back(merge_to_run(spill, &some)?);
+    }
+    merge_at_once(spill, runs.make_contiguous(), each)
+}
+
+fn merge_to_run(spill: &Spill, runs: &[Run]) -> io::Result<Run> {
+    let len = runs.iter().map(|run| run.end - run.start).sum();
+    let start = spill.end.fetch_add(len, Ordering::Relaxed);
+    let (mut waiting, mut at) = (Vec::with_capacity(2 * WRITE_BYTES), start);
+    let mut write = |waiting: &mut Vec<u8>| {
+        write_all_at(&*spill.file, waiting, at)?;
+        at += waiting.len() as u64;
+        waiting.clear();
+        Ok::<(), io::Error>(())
+    };
+    merge_at_once(spill, runs, |key| {
+        put_key(&mut waiting, key);
+        if waiting.len() >= WRITE_BYTES { write(&mut waiting) } else { Ok(()) }
+    })?;
+    write(&mut waiting)?;
+    Ok(Run { start, end: start + len })
+}
+
+/// Appends a key as it stands in a run.
+fn put_key(run: &mut Vec<u8>, key: &[u8]) {
+    let len = u32::try_from(key.len()).unwrap_or(u32::MAX);
+    run.extend_from_slice(&len.to_le_bytes());
+    run.extend_from_slice(key);
+}
+
+fn merge_at_once(
+    spill: &Spill,
+    runs: &[Run],
     mut each: impl FnMut(&[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
-    let bytes = (MERGE_BYTES / runs.len().max(1)).max(RUN_BYTES);
+    let bytes = MERGE_BYTES / runs.len().max(1);
     let mut readers = Vec::with_capacity(runs.len());
     for run in runs {
         let mut reader = Reader::new(&*spill.file, *run, bytes);
@@ -255,5 +296,74 @@ impl<'s> Reader<'s> {
         )?;
         self.rest.start += more as u64;
         Ok(self.buffer.len() >= count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::mpsc::sync_channel;
+
+    use ledger_fs::{Dir, Open, RealDir};
+
+    use super::*;
+
+    /// Numbers from 0 to `count`, in an order of no order.
+    fn shuffled(count: u32) -> impl Iterator<Item = u32> {
+        (0..count).map(move |number| number.wrapping_mul(7919) % count)
+    }
+
+    #[test]
+    fn more_keys_than_an_arena_and_more_runs_than_a_merge_takes_come_out_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = RealDir::open(folder.path()).unwrap();
+        let spill = Spill::new(dir.open(Path::new("keys"), Open::WRITE.create_new()).unwrap());
+        // Arenas, one of them with a key that is longer than an arena.
+        let (full, to_sort) = sync_channel(1);
+        let (used, empty) = sync_channel(3);
+        const KEYS: u32 = 100_000;
+        let runs = std::thread::scope(|scope| {
+            let sorting = scope.spawn(|| sort_arenas(2, to_sort, &used, &spill));
+            let mut sorters = Sorters::new(2, full, empty);
+            for number in shuffled(KEYS) {
+                let key = format!("{number:08} {}", "x".repeat((number % 50) as usize));
+                sorters.add(1, |out| out.extend_from_slice(key.as_bytes())).unwrap();
+            }
+            sorters.add(1, |out| out.resize(3 * ARENA_BYTES, b'y')).unwrap();
+            sorters.finish().unwrap();
+            sorting.join().unwrap().unwrap()
+        });
+        let [_, runs] = &runs[..] else { panic!("two sorters") };
+        assert!(runs.len() > 4, "{}", runs.len());
+        let mut keys = 0;
+        merge(&spill, runs, |key| {
+            if keys < KEYS {
+                assert!(key.starts_with(format!("{keys:08} ").as_bytes()));
+                assert_eq!(key.len(), 9 + (keys % 50) as usize);
+            } else {
+                assert_eq!(key.len(), 3 * ARENA_BYTES);
+            }
+            keys += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(keys, KEYS + 1);
+        // One key to a run.
+        let count = 3 * u32::try_from(MAX_RUNS).unwrap();
+        let runs: Vec<Run> = shuffled(count)
+            .map(|number| {
+                let mut run = Vec::new();
+                put_key(&mut run, &number.to_be_bytes());
+                spill.write(&run).unwrap()
+            })
+            .collect();
+        let mut next = 0_u32;
+        merge(&spill, &runs, |key| {
+            assert_eq!(key, next.to_be_bytes());
+            next += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(next, count);
     }
 }

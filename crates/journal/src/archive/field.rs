@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use rusqlite::Connection;
 use rusqlite::types::Value as SqlValue;
 
-use super::super::layout::Affinity;
-use super::super::rows::Cell;
+use super::layout::Affinity;
+use super::rows::Cell;
 
 /// A value in a row.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,17 @@ impl Converter {
             (Cell::Text(_), Affinity::Integer) => {
                 self.ask("number", SqlValue::Text(cell.text(text).unwrap_or_default().into_owned()))?
             }
+        })
+    }
+
+    /// The text that a key column stores for a cell.
+    pub(super) fn key_text<'t>(&self, cell: Cell, text: &'t str) -> rusqlite::Result<Cow<'t, str>> {
+        if let Some(key) = cell.text(text) {
+            return Ok(key);
+        }
+        Ok(match self.field(cell, text, Affinity::Text)? {
+            Field::Text(key) => String::from_utf8_lossy(&key).into_owned().into(),
+            _ => Cow::default(),
         })
     }
 
