@@ -112,3 +112,37 @@ impl Drop for Leftover<'_> {
         let _ = self.0.remove(&self.1);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::home::{Home, LEDGER};
+
+    /// Which of the two files that a rebuild writes cannot be written, and what comes of it.
+    fn fill_with(archive: Open, keys: Open) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let line = r#"{"v":1,"kind":"tool_result_event","record":{"source":"x","sessionId":"s","toolUseId":"u","eventIndex":1,"status":"completed","eventSource":"tool_result"}}"#;
+        // More than what may wait to be sorted.
+        std::fs::write(folder.path().join(LEDGER), format!("{line}\n").repeat(50_000)).unwrap();
+        let dir = Home::at(folder.path()).dir().unwrap();
+        let source = Source::open(&*dir).unwrap().unwrap();
+        let path = folder.path().join("new");
+        create(&path).unwrap();
+        std::fs::write(folder.path().join("keys"), "").unwrap();
+        let file = dir.open("new".as_ref(), archive).unwrap();
+        let keys = dir.open("keys".as_ref(), keys).unwrap();
+        let outcome = fill(open(&path).unwrap(), &*file, keys, &source, &mut |_, _| {});
+        match outcome.map(drop) {
+            Err(Failure::Other(ArchiveError::File(error))) => error.to_string(),
+            other => panic!("{:?}", other.is_ok()),
+        }
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_ends_the_rebuild_and_is_named() {
+        let keys = fill_with(Open::WRITE, Open::READ);
+        assert!(keys.starts_with("cannot write to ") && keys.contains("/keys"), "{keys}");
+        let archive = fill_with(Open::READ, Open::WRITE);
+        assert!(archive.starts_with("cannot write to ") && archive.contains("/new"), "{archive}");
+    }
+}
