@@ -329,7 +329,7 @@ mod tests {
                 let key = format!("{number:08} {}", "x".repeat((number % 50) as usize));
                 sorters.add(1, |out| out.extend_from_slice(key.as_bytes())).unwrap();
             }
-            sorters.add(1, |out| out.resize(3 * ARENA_BYTES, b'y')).unwrap();
+            sorters.add(1, |out| out.extend(vec![b'y'; 3 * ARENA_BYTES])).unwrap();
             sorters.finish().unwrap();
             sorting.join().unwrap().unwrap()
         });
