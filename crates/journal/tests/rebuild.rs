@@ -14,7 +14,7 @@ fn tables(home: &TestHome) -> Vec<Vec<String>> {
         let statement = db.prepare(&format!("SELECT * FROM {table}")).unwrap();
         let value =
             |column: &str| format!("'{column} ' || typeof({column}) || ' ' || hex(CAST({column} AS BLOB))");
-        let values: Vec<String> = statement.column_names().into_iter().map(value).collect();
+        let values: Vec<String> = statement.column_names().map(value).collect();
         // Sessions come in the order of their key from a rebuild, and as they are first touched from a build.
         let order = if table == "sessions" { key } else { "rowid" };
         let sql = format!("SELECT concat_ws(char(10), {}) FROM {table} ORDER BY {order}", values.join(", "));
@@ -218,7 +218,7 @@ fn trees_of_many_levels_hold_together() {
     // Long keys make deep trees, short ones wide leaves; with so many the sorting needs its temporary file.
     let event = |number: u32| {
         let number = number.wrapping_mul(7919) % 20_000;
-        let tool = if number % 10 == 0 { "t".repeat(900) } else { "t".to_owned() };
+        let tool = if number.is_multiple_of(10) { "t".repeat(900) } else { "t".to_owned() };
         format!(
             r#"{{"v":1,"kind":"tool_result_event","record":{{"source":"x","sessionId":"s{}","toolUseId":"{tool}-{number}","eventIndex":{number},"status":"completed","eventSource":"tool_result"}}}}"#,
             number / 100

@@ -5,7 +5,7 @@
 //! new database from the whole ledger beside the old one, which readers see until the new one takes its name.
 //!
 //! Of a range the stamps are applied first, in a sweep of their own that parses only lines that may be stamps: then every turn
-//! is folded once, when it is inserted. Lines are parsed on one core while the other inserts; memory does not depend on the
+//! is folded once, when it is stored. Lines are parsed on one core while the other stores; memory does not depend on the
 //! length of the range.
 
 use std::path::Path;

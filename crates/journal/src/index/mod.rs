@@ -75,12 +75,11 @@ pub(crate) fn append(dir: &Arc<dyn Dir>, ids: &[Hash64], fingerprints: &[Hash64]
 }
 
 fn hash_lines(hashes: &[Hash64]) -> String {
-    const DIGITS: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut text = String::with_capacity(hashes.len() * 17);
     for hash in hashes {
-        let nibbles = (0..16).map(|place| (hash.0 >> (60 - 4 * place)) & 15);
-        text.extend(nibbles.filter_map(|nibble| DIGITS.get(nibble as usize)));
+        // Many times faster than formatting, which counts with millions of them.
+        let nibbles = hash.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)));
         text.push('\n');
     }
     text

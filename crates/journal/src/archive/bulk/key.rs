@@ -69,6 +69,7 @@ fn put_number(key: &mut Vec<u8>, nearest: f64, off: i16) {
 fn number(ordered: u64, off: [u8; 2]) -> Field<'static> {
     let bits = if ordered & SIGN == 0 { !ordered } else { ordered & !SIGN };
     let nearest = f64::from_bits(bits);
+    #[expect(clippy::cast_possible_truncation, reason = "what is no integer is not taken for one below")]
     let value = nearest as i128 + i128::from(i16::from_be_bytes(off).wrapping_add(i16::MIN));
     // An integer column keeps whole numbers as integers.
     match i64::try_from(value) {

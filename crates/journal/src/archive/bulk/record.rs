@@ -37,16 +37,18 @@ impl Record {
 
     fn integer(&mut self, value: i64) {
         let magnitude = if value < 0 { !value } else { value };
-        // Bits, the sign included.
-        let (kind, bytes) = match 65 - magnitude.leading_zeros() {
-            _ if value == 0 => (8, 0),
-            _ if value == 1 => (9, 0),
-            ..=8 => (1, 1),
-            ..=16 => (2, 2),
-            ..=24 => (3, 3),
-            ..=32 => (4, 4),
-            ..=48 => (5, 6),
-            _ => (6, 8),
+        let bits_with_sign = 65 - magnitude.leading_zeros();
+        let (kind, bytes) = match value {
+            0 => (8, 0),
+            1 => (9, 0),
+            _ => match bits_with_sign {
+                0..=8 => (1, 1),
+                9..=16 => (2, 2),
+                17..=24 => (3, 3),
+                25..=32 => (4, 4),
+                33..=48 => (5, 6),
+                _ => (6, 8),
+            },
         };
         self.types.push(kind);
         self.body.extend_from_slice(value.to_be_bytes().get(8 - bytes..).unwrap_or_default());
