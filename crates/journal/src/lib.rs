@@ -56,15 +56,17 @@
 //! - One bad line is left out of the archive, counted and named; nothing else is lost with it.
 //! - Looking changes nothing: status and queries neither create nor alter a file. A newer archive is refused, untouched.
 //! - Readers of the archive see the old one until a rebuild is complete.
-//! - Memory does not depend on the length of the ledger. Two things grow slowly with its content: a build holds the ids of
-//!   the sessions it touches, and the stamps that name no session.
+//! - The memory of builds does not depend on the length of the ledger. Two things grow slowly with its content: a build holds
+//!   a hash of every session it touches, and the stamps that name no session. An index rebuild holds the hashes of all ids,
+//!   about 40 bytes each.
 //!
 //! What is *not* here: the ingest that reads the logs of agents, the classifier that labels turns, prices, and the storage
 //! adapter that keeps everything in one SQLite database (`RELAYBURN_STORAGE=sqlite`; the archive refuses to run with it).
 //!
 //! # The cases of the original's tests
 //!
-//! Numbers are those of specification §8; files are in `tests/`.
+//! Numbers are those of specification §8; files are in `tests/`. Which test shows the cure of which weakness of §9 is in
+//! `docs/compatibility.md`.
 //!
 //! | case | test |
 //! |---|---|

@@ -150,6 +150,18 @@ fn a_ledger_that_grew_by_rewriting_is_archived_anew() {
 }
 
 #[test]
+fn a_ledger_that_was_rewritten_in_place_with_lines_of_the_same_length_is_archived_anew() {
+    let home = TestHome::new();
+    home.write("ledger.jsonl", turn_line("s", "a", 0) + &turn_line("s", "b", 1));
+    home.build();
+    home.write("ledger.jsonl", turn_line("s", "y", 0) + &turn_line("s", "z", 1));
+    home.append("ledger.jsonl", turn_line("s", "c", 2));
+    assert!(home.build().ledger_rewritten);
+    assert_eq!(home.count("SELECT count(*) FROM turns WHERE message_id IN ('c', 'y', 'z')"), 3);
+    assert_eq!(home.count("SELECT count(*) FROM turns"), 3);
+}
+
+#[test]
 fn a_ledger_that_was_replaced_by_an_equally_long_one_is_archived_anew() {
     let home = TestHome::new();
     home.write("ledger.jsonl", turn_line("s", "a", 0) + &"x".repeat(5000) + "\n");
@@ -194,9 +206,10 @@ fn bytes_that_are_no_utf8_neither_shift_the_cursor_nor_lose_their_neighbours() {
     line.iter_mut().filter(|byte| **byte == b'#').for_each(|byte| *byte = 0xff);
     home.write("ledger.jsonl", &line);
     home.append("ledger.jsonl", turn_line("s", "b", 1));
-    home.build();
+    let scanned = home.build().scanned_bytes;
     let status = home.archive().status().unwrap();
     assert_eq!((status.up_to_date, status.rows.turns), (true, 2));
+    assert_eq!(scanned, status.ledger_size_bytes);
     home.append("ledger.jsonl", turn_line("s", "c", 2));
     let report = home.build();
     assert_eq!((report.turns_applied, report.ledger_rewritten), (1, false));

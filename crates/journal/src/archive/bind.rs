@@ -10,23 +10,20 @@ use rusqlite::{Connection, Statement, ToSql};
 use super::fold::Folded;
 use super::rows::Cell;
 
-/// A statement that is executed for many rows, perhaps several at a time.
+/// A statement that is executed for many rows.
 pub(super) struct Rows<'c> {
     statement: Statement<'c>,
-    columns: usize,
     /// What the parameters hold, as cells of the present batch; `None` when it is not known.
     cells: Vec<Option<Cell>>,
-    /// The facts that the parameters of each row hold.
-    facts: Vec<Option<Rc<Folded>>>,
+    /// The facts that the parameters hold.
+    facts: Option<Rc<Folded>>,
 }
 
 impl<'c> Rows<'c> {
-    /// Prepares a statement whose parameters are `rows` times those of one row.
-    pub(super) fn prepare(db: &'c Connection, sql: &str, rows: usize) -> rusqlite::Result<Self> {
+    pub(super) fn prepare(db: &'c Connection, sql: &str) -> rusqlite::Result<Self> {
         let statement = db.prepare(sql)?;
-        let parameters = statement.parameter_count();
-        let columns = parameters / rows;
-        Ok(Self { statement, columns, cells: vec![None; parameters], facts: vec![None; rows] })
+        let cells = vec![None; statement.parameter_count()];
+        Ok(Self { statement, cells, facts: None })
     }
 
     /// A new batch: cells of an earlier one mean nothing any more.
@@ -34,10 +31,9 @@ impl<'c> Rows<'c> {
         self.cells.fill(None);
     }
 
-    /// Binds the parameters of the row of that number, in their order; cells refer to `text`.
-    pub(super) fn row<'r>(&'r mut self, row: usize, text: &'r str) -> Row<'r, 'c> {
-        let next = row * self.columns;
-        Row { rows: self, row, next, text }
+    /// Binds the parameters in their order; cells refer to `text`.
+    pub(super) fn row<'r>(&'r mut self, text: &'r str) -> Row<'r, 'c> {
+        Row { rows: self, next: 0, text }
     }
 
     /// Returns how many rows were changed.
@@ -57,7 +53,6 @@ impl<'c> Rows<'c> {
 /// The parameters of one row.
 pub(super) struct Row<'r, 'c> {
     rows: &'r mut Rows<'c>,
-    row: usize,
     /// Parameters before the next one.
     next: usize,
     text: &'r str,
@@ -86,14 +81,11 @@ impl Row<'_, '_> {
 
     /// Binds `workflow_id`, `agent_id`, `persona`, `tier` and `enrichment_json`.
     pub(super) fn facts(&mut self, facts: &Rc<Folded>) -> rusqlite::Result<()> {
-        let known = self.rows.facts.get_mut(self.row);
-        if let Some(known) = known {
-            if known.as_ref().is_some_and(|known| Rc::ptr_eq(known, facts)) {
-                self.next += facts.columns.len() + 1;
-                return Ok(());
-            }
-            *known = Some(Rc::clone(facts));
+        if self.rows.facts.as_ref().is_some_and(|known| Rc::ptr_eq(known, facts)) {
+            self.next += facts.columns.len() + 1;
+            return Ok(());
         }
+        self.rows.facts = Some(Rc::clone(facts));
         for column in &facts.columns {
             self.value(column)?;
         }

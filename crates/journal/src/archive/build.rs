@@ -5,7 +5,7 @@
 //! new database from the whole ledger beside the old one, which readers see until the new one takes its name.
 //!
 //! Of a range the stamps are applied first, in a sweep of their own that parses only lines that may be stamps: then every turn
-//! is folded once, when it is inserted. Lines are parsed on one core while the other inserts; memory does not depend on the
+//! is folded once, when it is stored. Lines are parsed on one core while the other stores; memory does not depend on the
 //! length of the range.
 
 use std::path::Path;
@@ -25,6 +25,7 @@ use super::sessions;
 use super::stamps::{Affected, insert, parse_stamps, sources};
 use super::state::{Counts, Journal, State, tail_hash};
 use super::{Archive, open};
+use crate::hash::Hash64;
 use crate::home::{LEDGER, if_found};
 use crate::jsonl::ChunkReader;
 use crate::lock::Guard;
@@ -217,7 +218,7 @@ fn increment(
     if end > start {
         let affected = apply_stamps(db, source, start, end, totals, progress)?;
         let mut loader = Loader::new(db, std::mem::take(totals))?;
-        cursor = apply_lines(source, start, end, progress, |batch| Ok(loader.apply(&batch)?))?;
+        cursor = apply_lines(source, start, end, progress, |batch| Ok(loader.apply(batch)?))?;
         let rowids = affected.turns(db)?;
         loader.refold(db, &rowids)?;
         *totals = std::mem::take(&mut loader.totals);
@@ -279,24 +280,18 @@ pub(super) fn apply_stamps(
 ) -> Result<Affected, Failure> {
     let mut affected = Affected::default();
     let reader = ChunkReader::new(Arc::clone(&source.file), start, end);
-    let mut done = start;
-    in_order(
-        reader,
-        1,
-        |piece| (piece.offset + piece.bytes.len() as u64, parse_stamps(piece)),
-        |(at, (stamps, skipped))| {
-            totals.stamps += stamps.len() as u64;
-            totals.skipped_lines += skipped.len() as u64;
-            totals.skipped.extend(skipped);
-            totals.skipped.truncate(MAX_SKIPPED_LISTED);
-            insert(db, &stamps, &mut affected)?;
-            done = at;
-            // The sweep is a small part of the work.
-            progress((done - start) / 10, end - start);
-            Ok::<(), Failure>(())
-        },
-    )?;
-    totals.session_ids.extend(affected.sessions.iter().cloned());
+    in_order(reader, 1, parse_stamps, |piece| {
+        let (stamps, skipped) = &piece.result;
+        totals.stamps += stamps.len() as u64;
+        totals.skipped_lines += skipped.len() as u64;
+        totals.skipped.extend(skipped);
+        totals.skipped.truncate(MAX_SKIPPED_LISTED);
+        insert(db, stamps, &mut affected)?;
+        // The sweep is a small part of the work.
+        progress((piece.end() - start) / 10, end - start);
+        Ok::<(), Failure>(())
+    })?;
+    totals.session_ids.extend(affected.sessions.iter().map(|id| Hash64::of(id)));
     Ok(affected)
 }
 
@@ -306,13 +301,14 @@ pub(super) fn apply_lines(
     start: u64,
     end: u64,
     progress: Progress<'_>,
-    mut apply: impl FnMut(Batch) -> Result<(), Failure>,
+    mut apply: impl FnMut(&Batch) -> Result<(), Failure>,
 ) -> Result<u64, Failure> {
     let reader = ChunkReader::new(Arc::clone(&source.file), start, end);
     let mut cursor = start;
-    in_order(reader, 1, parse_piece, |batch| {
-        cursor = batch.end;
-        apply(batch)?;
+    in_order(reader, 1, parse_piece, |piece| {
+        cursor = piece.result.end;
+        apply(&piece.result)?;
+        Batch::give_back(piece);
         progress((end - start) / 10 + (cursor - start) / 10 * 9, end - start);
         Ok::<(), Failure>(())
     })?;

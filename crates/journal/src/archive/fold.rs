@@ -9,11 +9,12 @@ use std::rc::Rc;
 use rusqlite::types::Value as SqlValue;
 use rusqlite::{Connection, Statement, params};
 
+use super::field::Converter;
 use crate::json::{Value, parse};
 use crate::stamp::{Condition, Enrichment, ReadStamp, TurnKey};
 
 /// Sessions whose stamps are remembered; then the memory starts anew.
-const MAX_SESSIONS: usize = 4096;
+const MAX_SESSIONS: usize = 1024;
 
 /// The enrichment of a turn as columns.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ struct OfSession {
 
 /// Folds stamps for one turn after the other.
 pub(super) struct Folder<'c> {
+    pub(super) converter: Converter,
     of_session: Statement<'c>,
     sessions: HashMap<(String, String), Rc<OfSession>>,
     /// Turns of a session mostly come one after the other.
@@ -69,6 +71,7 @@ pub(super) struct Folder<'c> {
 impl<'c> Folder<'c> {
     pub(super) fn new(db: &'c Connection) -> rusqlite::Result<Self> {
         let mut folder = Self {
+            converter: Converter::new()?,
             of_session: db.prepare(
                 "SELECT ts, ledger_offset_bytes, selector_json, enrichment_json FROM stamps
                  WHERE source IN ('*', ?1) AND session_id = ?2 AND session_id <> '*' ORDER BY ts, ledger_offset_bytes",

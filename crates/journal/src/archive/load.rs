@@ -10,6 +10,7 @@ use super::bind::{Row, Rows};
 use super::fold::{Folded, Folder};
 use super::report::{MAX_SKIPPED_LISTED, RowCounts, SkippedLine};
 use super::rows::{Batch, CallRow, Cell, LineCounts, TurnRow};
+use crate::hash::Hash64;
 use crate::stamp::TurnKey;
 
 /// All columns of `turns`: first the 27 that come from the line, then those that come from stamps.
@@ -51,13 +52,12 @@ const FIDELITY_CELL: usize = 24;
 /// Where turns without a fidelity are counted.
 pub(super) const UNKNOWN_CLASS: &str = "unknown";
 
-pub(super) const COMPACTION_COLUMNS: &str =
-    "source, session_id, ts, preceding_message_id, tokens_before_compact";
+const COMPACTION_COLUMNS: &str = "source, session_id, ts, preceding_message_id, tokens_before_compact";
 
-pub(super) const CALL_COLUMNS: &str = "source, session_id, message_id, call_index, tool_use_id, tool_name, target, args_hash, \
+const CALL_COLUMNS: &str = "source, session_id, message_id, call_index, tool_use_id, tool_name, target, args_hash, \
      is_error, replaced_tools, collapsed_calls";
 
-pub(super) const EVENT_COLUMNS: &str = "source, session_id, message_id, tool_use_id, call_index, event_index, status, content_length, \
+const EVENT_COLUMNS: &str = "source, session_id, message_id, tool_use_id, call_index, event_index, status, content_length, \
      content_hash, is_error, subagent_session_id, agent_id, event_source, ts";
 
 /// What a range brought.
@@ -77,8 +77,8 @@ pub(super) struct Totals {
     pub(super) fidelity: BTreeMap<String, i64>,
     /// Sessions whose aggregate has changed.
     pub(super) touched: HashSet<(String, String)>,
-    /// Session ids, whatever their source, for the report.
-    pub(super) session_ids: HashSet<String>,
+    /// Session ids, whatever their source, for the report: hashes, so that millions of sessions cost little.
+    pub(super) session_ids: HashSet<Hash64>,
 }
 
 impl Totals {
@@ -113,7 +113,7 @@ pub(super) struct Loader<'c> {
 
 impl<'c> Loader<'c> {
     pub(super) fn new(db: &'c Connection, totals: Totals) -> rusqlite::Result<Self> {
-        let prepare = |sql: &str| Rows::prepare(db, sql, 1);
+        let prepare = |sql: &str| Rows::prepare(db, sql);
         let insert = |how: &str, table: &str, columns: &str, conflict: &str| {
             let places = places(columns.split(',').count());
             prepare(&format!("INSERT {how} INTO {table} ({columns}) VALUES ({places}) {conflict}"))
@@ -180,7 +180,7 @@ impl<'c> Loader<'c> {
     fn turn(&mut self, batch: &Batch, turn: &TurnRow) -> rusqlite::Result<()> {
         let text = batch.text.as_str();
         let folded = fold(&mut self.folder, turn, text)?;
-        bind_turn(&mut self.insert_turn.row(0, text), turn, &folded)?;
+        bind_turn(&mut self.insert_turn.row(text), turn, &folded)?;
         if self.insert_turn.execute()? == 1 {
             self.totals.rows.turns += 1;
         } else {
@@ -194,12 +194,14 @@ impl<'c> Loader<'c> {
                 self.totals.fidelity.insert(class.into_owned(), 1);
             }
         }
-        let [source, session, _] = turn.key().map(|cell| cell.key_text(text));
+        let [source, session, _] = turn.key();
+        let source = self.folder.converter.key_text(source, text)?;
+        let session = self.folder.converter.key_text(session, text)?;
         if self.last_session.0 != source || self.last_session.1 != session {
             self.last_session = (source.into_owned(), session.into_owned());
             if !self.totals.touched.contains(&self.last_session) {
                 self.totals.touched.insert(self.last_session.clone());
-                self.totals.session_ids.insert(self.last_session.1.clone());
+                self.totals.session_ids.insert(Hash64::of(&self.last_session.1));
             }
         }
         self.calls(batch, turn)
@@ -207,12 +209,12 @@ impl<'c> Loader<'c> {
 
     /// A repeated turn: every other column is replaced, and its calls go.
     fn update(&mut self, turn: &TurnRow, folded: &Rc<Folded>, text: &str) -> rusqlite::Result<()> {
-        self.old_fidelity.row(0, text).cells(&turn.key())?;
+        self.old_fidelity.row(text).cells(&turn.key())?;
         let old: Option<String> = self.old_fidelity.query(|row| row.get(0))?.flatten();
         if let Some(count) = self.totals.fidelity.get_mut(old.as_deref().unwrap_or(UNKNOWN_CLASS)) {
             *count -= 1;
         }
-        bind_turn(&mut self.update_turn.row(0, text), turn, folded)?;
+        bind_turn(&mut self.update_turn.row(text), turn, folded)?;
         self.update_turn.execute()?;
         let deleted = run(&mut self.delete_calls, &turn.key(), text)? as u64;
         self.totals.rows.tool_calls = self.totals.rows.tool_calls.saturating_sub(deleted);
@@ -223,7 +225,7 @@ impl<'c> Loader<'c> {
         let calls = batch.calls.get(turn.calls.clone()).unwrap_or_default();
         self.totals.rows.tool_calls += calls.len() as u64;
         for (index, call) in (0_i64..).zip(calls) {
-            bind_call(&mut self.insert_call.row(0, &batch.text), turn, index, call)?;
+            bind_call(&mut self.insert_call.row(&batch.text), turn, index, call)?;
             self.insert_call.execute()?;
         }
         Ok(())
@@ -248,7 +250,7 @@ impl<'c> Loader<'c> {
             let [workflow, agent, persona, tier] = &folded.columns;
             let values: [&dyn ToSql; 6] = [rowid, workflow, agent, persona, tier, &folded.json];
             write.execute(&values[..])?;
-            self.totals.session_ids.insert(session.clone());
+            self.totals.session_ids.insert(Hash64::of(&session));
             self.totals.touched.insert((source, session));
         }
         Ok(())
@@ -272,24 +274,21 @@ fn places(count: usize) -> String {
 /// What stamps say about a turn that is about to be stored.
 pub(super) fn fold(folder: &mut Folder<'_>, turn: &TurnRow, text: &str) -> rusqlite::Result<Rc<Folded>> {
     let [source, session, message, _, ts, ..] = turn.cells;
-    let (session, message, ts) = (session.key_text(text), message.text(text), ts.text(text));
+    let source = folder.converter.key_text(source, text)?;
+    let session = folder.converter.key_text(session, text)?;
+    let (message, ts) = (message.text(text), ts.text(text));
     let key = TurnKey { session: Some(&session), message: message.as_deref(), ts: ts.as_deref() };
-    folder.fold(&source.key_text(text), key)
+    folder.fold(&source, key)
 }
 
 /// Binds [`TURN_COLUMNS`].
-pub(super) fn bind_turn(row: &mut Row<'_, '_>, turn: &TurnRow, folded: &Rc<Folded>) -> rusqlite::Result<()> {
+fn bind_turn(row: &mut Row<'_, '_>, turn: &TurnRow, folded: &Rc<Folded>) -> rusqlite::Result<()> {
     row.cells(&turn.cells)?;
     row.facts(folded)
 }
 
 /// Binds [`CALL_COLUMNS`].
-pub(super) fn bind_call(
-    row: &mut Row<'_, '_>,
-    turn: &TurnRow,
-    index: i64,
-    call: &CallRow,
-) -> rusqlite::Result<()> {
+fn bind_call(row: &mut Row<'_, '_>, turn: &TurnRow, index: i64, call: &CallRow) -> rusqlite::Result<()> {
     row.cells(&turn.key())?;
     row.value(index)?;
     row.cells(&call.cells)?;
@@ -298,6 +297,6 @@ pub(super) fn bind_call(
 }
 
 fn run(rows: &mut Rows<'_>, cells: &[Cell], text: &str) -> rusqlite::Result<usize> {
-    rows.row(0, text).cells(cells)?;
+    rows.row(text).cells(cells)?;
     rows.execute()
 }

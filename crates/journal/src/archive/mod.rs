@@ -8,9 +8,10 @@
 //! | `schema` | tables, indexes, what earlier releases lack |
 //! | `state` | the cursor, and how the ledger is recognised |
 //! | `open` | opening without changing anything |
-//! | `rows` | from lines to rows |
+//! | `rows`, `field` | from lines to rows; values as SQLite stores them |
 //! | `stamps`, `fold` | what stamps say about turns |
-//! | `bulk`, `load`, `bind` | inserting: into an empty archive; into one that has rows |
+//! | `bulk`, `layout` | filling an empty archive, page by page |
+//! | `load`, `bind` | inserting into an archive that has rows |
 //! | `sessions` | aggregates of sessions |
 //! | `build` | what is to be done; the incremental build |
 //! | `fresh`, `swap` | full rebuild beside the old archive, then in its place |
@@ -22,8 +23,10 @@ mod bind;
 mod build;
 mod bulk;
 mod error;
+mod field;
 mod fold;
 mod fresh;
+mod layout;
 mod load;
 mod open;
 mod query;

@@ -3,6 +3,7 @@
 //! Lines are parsed on other threads than the one that inserts. A [`Batch`] therefore owns its text, and a [`Cell`] says
 //! where in it a value stands instead of borrowing it.
 
+use std::mem;
 use std::ops::Range;
 
 use rusqlite::ToSql;
@@ -79,15 +80,6 @@ impl Cell {
     /// The string, if it is one.
     pub(super) fn text(self, text: &str) -> Option<std::borrow::Cow<'_, str>> {
         if let Self::Text(span) = self { Some(span.get(text).decode()) } else { None }
-    }
-
-    /// A key as the text column will hold it: a number gets its fraction.
-    pub(super) fn key_text(self, text: &str) -> std::borrow::Cow<'_, str> {
-        match self {
-            Self::Number(number) if number.fract() == 0.0 => format!("{number:.1}").into(),
-            Self::Number(number) => number.to_string().into(),
-            _ => self.text(text).unwrap_or_default(),
-        }
     }
 }
 
@@ -260,40 +252,52 @@ const fn members(kind: Kind) -> &'static [&'static str; MEMBERS] {
     }
 }
 
-/// Parses the lines of a piece of the ledger.
-pub(super) fn parse_piece(piece: Piece) -> Batch {
-    let mut batch = Batch { end: piece.offset + piece.bytes.len() as u64, ..Batch::default() };
-    let ranges: Vec<(u64, u64, Range<usize>)>;
-    match String::from_utf8(piece.bytes) {
+/// Parses the lines of a piece of the ledger. The batch takes the bytes for its text; [`Batch::give_back`] returns them.
+pub(super) fn parse_piece(piece: &mut Piece<Batch>) {
+    let (offset, end) = (piece.offset, piece.end());
+    let batch = &mut piece.result;
+    batch.clear(end);
+    match String::from_utf8(mem::take(&mut piece.bytes)) {
         Ok(text) => {
-            ranges = lines(text.as_bytes(), piece.offset)
-                .map(|(offset, line)| {
-                    let start = usize::try_from(offset - piece.offset).unwrap_or(usize::MAX);
-                    (offset, line.len() as u64 + 1, start..start + line.len())
-                })
-                .collect();
+            for (at, line) in lines(text.as_bytes(), offset) {
+                let start = usize::try_from(at - offset).unwrap_or(usize::MAX);
+                let (len, line) = (line.len() as u64 + 1, text.get(start..start + line.len()));
+                batch.line(&text, line.unwrap_or_default(), at, len);
+            }
             batch.text = text;
         }
         // Bytes that are no UTF-8 become U+FFFD; offsets still count the bytes of the file.
         Err(error) => {
-            let mut all = Vec::new();
-            for (offset, line) in lines(error.as_bytes(), piece.offset) {
-                let start = batch.text.len();
-                batch.text.push_str(&String::from_utf8_lossy(line));
-                all.push((offset, line.len() as u64 + 1, start..batch.text.len()));
+            let bytes = error.into_bytes();
+            let (mut text, mut ranges) = (String::with_capacity(bytes.len()), Vec::new());
+            for (at, line) in lines(&bytes, offset) {
+                let start = text.len();
+                text.push_str(&String::from_utf8_lossy(line));
+                ranges.push((at, line.len() as u64 + 1, start..text.len()));
             }
-            ranges = all;
+            for (at, len, range) in ranges {
+                batch.line(&text, text.get(range).unwrap_or_default(), at, len);
+            }
+            batch.text = text;
         }
     }
-    let text = std::mem::take(&mut batch.text);
-    for (offset, len, range) in ranges {
-        batch.line(&text, text.get(range).unwrap_or_default(), offset, len);
-    }
-    batch.text = text;
-    batch
 }
 
 impl Batch {
+    fn clear(&mut self, end: u64) {
+        self.turns.clear();
+        self.calls.clear();
+        self.compactions.clear();
+        self.events.clear();
+        self.skipped.clear();
+        (self.counts, self.scanned_bytes, self.end) = (LineCounts::default(), 0, end);
+    }
+
+    /// Makes the piece ready for other lines.
+    pub(super) fn give_back(piece: &mut Piece<Self>) {
+        piece.bytes = mem::take(&mut piece.result.text).into_bytes();
+    }
+
     fn line(&mut self, base: &str, line: &str, offset: u64, len: u64) {
         let (kind, outcome) = match pick_record(line, members) {
             Err(_) => {

@@ -26,8 +26,9 @@ pub(super) struct Table {
     pub(super) key: &'static str,
 }
 
-/// These hold nearly all rows. A rebuild makes them without their keys, which are made from the whole table afterwards.
-pub(super) const LARGE: [Table; 3] = [
+/// These hold what the lines say, each row of a line of its own. A rebuild fills them in another way than SQLite would, and
+/// their keys are ordinary indexes until no row repeats one any more (see [`bulk`](super::bulk)).
+pub(super) const LARGE: [Table; 4] = [
     Table {
         name: "turns",
         columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, message_id TEXT NOT NULL, turn_index INTEGER NOT NULL,
@@ -55,9 +56,15 @@ pub(super) const LARGE: [Table; 3] = [
   is_error INTEGER, subagent_session_id TEXT, agent_id TEXT, event_source TEXT, ts TEXT",
         key: "source, session_id, message_id, tool_use_id, event_index",
     },
+    Table {
+        name: "compactions",
+        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
+  tokens_before_compact INTEGER",
+        key: "source, session_id, ts",
+    },
 ];
 
-pub(super) const SMALL: [Table; 4] = [
+pub(super) const SMALL: [Table; 3] = [
     Table {
         name: "sessions",
         columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, project TEXT, project_key TEXT, started_at TEXT, ended_at TEXT,
@@ -70,12 +77,6 @@ pub(super) const SMALL: [Table; 4] = [
         columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, selector_json TEXT,
   enrichment_json TEXT NOT NULL, ledger_offset_bytes INTEGER NOT NULL",
         key: "source, session_id, ts, ledger_offset_bytes",
-    },
-    Table {
-        name: "compactions",
-        columns: "source TEXT NOT NULL, session_id TEXT NOT NULL, ts TEXT NOT NULL, preceding_message_id TEXT,
-  tokens_before_compact INTEGER",
-        key: "source, session_id, ts",
     },
     Table {
         name: "archive_state",

@@ -24,9 +24,11 @@ pub(super) struct StampRow {
 }
 
 /// The stamp lines of a piece, and those that cannot be used.
-pub(super) fn parse_stamps(piece: Piece) -> (Vec<StampRow>, Vec<SkippedLine>) {
-    let (mut stamps, mut skipped) = (Vec::new(), Vec::new());
-    for (offset, line) in candidates(&piece) {
+pub(super) fn parse_stamps(piece: &mut Piece<(Vec<StampRow>, Vec<SkippedLine>)>) {
+    let (stamps, skipped) = &mut piece.result;
+    stamps.clear();
+    skipped.clear();
+    for (offset, line) in candidates(&piece.bytes, piece.offset) {
         if let Ok(Some(Line::Known(Kind::Stamp, object))) = Line::parse(&line) {
             match StampRow::new(object, offset) {
                 Ok(stamp) => stamps.push(stamp),
@@ -34,22 +36,21 @@ pub(super) fn parse_stamps(piece: Piece) -> (Vec<StampRow>, Vec<SkippedLine>) {
             }
         }
     }
-    (stamps, skipped)
 }
 
 /// The few lines that may be stamps: those that have the word, or an escape that could hide it.
-fn candidates(piece: &Piece) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
+fn candidates(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, Cow<'_, str>)> {
     let mut starts = BTreeSet::new();
     let line_start = |at: usize| {
-        let before = piece.bytes.get(..at).unwrap_or_default();
+        let before = bytes.get(..at).unwrap_or_default();
         memchr::memrchr(b'\n', before).map_or(0, |end| end + 1)
     };
-    starts.extend(memchr::memmem::find_iter(&piece.bytes, b"stamp\"").map(line_start));
-    starts.extend(memchr::memmem::find_iter(&piece.bytes, b"\\u00").map(line_start));
-    starts.into_iter().filter_map(|start| {
-        let rest = piece.bytes.get(start..)?;
+    starts.extend(memchr::memmem::find_iter(bytes, b"stamp\"").map(line_start));
+    starts.extend(memchr::memmem::find_iter(bytes, b"\\u00").map(line_start));
+    starts.into_iter().filter_map(move |start| {
+        let rest = bytes.get(start..)?;
         let (_, line) = lines(rest, 0).next()?;
-        Some((piece.offset + start as u64, String::from_utf8_lossy(line)))
+        Some((offset + start as u64, String::from_utf8_lossy(line)))
     })
 }
 

@@ -11,7 +11,7 @@ use super::build::mtime_ms;
 use super::error::{ArchiveError, Context};
 use super::load::{UNKNOWN_CLASS, text_of};
 use super::report::{RowCounts, Status, VacuumReport};
-use super::rows::{LineCounts, parse_piece};
+use super::rows::{Batch, LineCounts, parse_piece};
 use super::schema::ARCHIVE_VERSION;
 use super::state::State;
 use super::{Archive, open};
@@ -93,15 +93,11 @@ impl Archive {
             counts = known.lines();
         }
         let reader = ChunkReader::new(file, start, metadata.len);
-        in_order(
-            reader,
-            cores(),
-            |piece| parse_piece(piece).counts,
-            |more| {
-                counts.add(more);
-                Ok::<(), ArchiveError>(())
-            },
-        )?;
+        in_order(reader, cores(), parse_piece, |piece| {
+            counts.add(piece.result.counts);
+            Batch::give_back(piece);
+            Ok::<(), ArchiveError>(())
+        })?;
         Ok(counts)
     }
 

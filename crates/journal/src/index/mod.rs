@@ -21,7 +21,6 @@ mod rebuild;
 mod scan;
 
 use std::collections::HashSet;
-use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -78,7 +77,10 @@ pub(crate) fn append(dir: &Arc<dyn Dir>, ids: &[Hash64], fingerprints: &[Hash64]
 fn hash_lines(hashes: &[Hash64]) -> String {
     let mut text = String::with_capacity(hashes.len() * 17);
     for hash in hashes {
-        let _infallible = writeln!(text, "{hash}");
+        // Many times faster than formatting, which counts with millions of them.
+        let nibbles = hash.0.to_be_bytes().into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+        text.extend(nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)));
+        text.push('\n');
     }
     text
 }

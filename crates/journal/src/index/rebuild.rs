@@ -64,8 +64,8 @@ pub(crate) fn rebuild(dir: &dyn Dir) -> io::Result<Rebuilt> {
     if let Some(file) = if_found(dir.open(Path::new(LEDGER), Open::READ))? {
         // A last line without LF counts too (the walk of §2.4 includes it).
         let len = file.metadata()?.len;
-        let mut take = |all: Vec<Identified>| {
-            for line in all {
+        let mut take = |piece: &mut Piece<Vec<Identified>>| {
+            for line in &piece.result {
                 skipped += usize::from(line.skipped);
                 if let Some(record) = line.record {
                     ids.add(record.id);
@@ -74,8 +74,10 @@ pub(crate) fn rebuild(dir: &dyn Dir) -> io::Result<Rebuilt> {
             }
             Ok::<(), io::Error>(())
         };
-        in_order(ChunkReader::new(file, 0, len), cores(), |piece| identify_all(&piece), &mut take)?;
-        take(identify_all(&last_line(dir, len)?))?;
+        in_order(ChunkReader::new(file, 0, len), cores(), identify_all, &mut take)?;
+        let mut last = last_line(dir, len)?;
+        identify_all(&mut last);
+        take(&mut last)?;
     }
     let start = fingerprints.order.len().saturating_sub(FINGERPRINT_WINDOW);
     fingerprints.order.drain(..start);
@@ -84,7 +86,7 @@ pub(crate) fn rebuild(dir: &dyn Dir) -> io::Result<Rebuilt> {
     Ok(Rebuilt { ids: ids.order.len(), content: fingerprints.order.len(), skipped })
 }
 
-fn last_line(dir: &dyn Dir, len: u64) -> io::Result<Piece> {
+fn last_line(dir: &dyn Dir, len: u64) -> io::Result<Piece<Vec<Identified>>> {
     let mut start = len;
     let mut bytes = Vec::new();
     let file = dir.open(Path::new(LEDGER), Open::READ)?;
@@ -97,22 +99,24 @@ fn last_line(dir: &dyn Dir, len: u64) -> io::Result<Piece> {
         bytes = block;
     }
     let line = memchr::memrchr(b'\n', &bytes).map_or(0, |end| end + 1);
-    Ok(Piece { offset: start + line as u64, bytes: bytes.split_off(line) })
+    Ok(Piece { offset: start + line as u64, bytes: bytes.split_off(line), result: Vec::new() })
 }
 
-fn identify_all(piece: &Piece) -> Vec<Identified> {
+fn identify_all(piece: &mut Piece<Vec<Identified>>) {
     // Unlike the archive, the walk also ends lines at a lone CR.
     // Checking whole is many times faster than replacing what is wrong.
     let text = std::str::from_utf8(&piece.bytes)
         .map_or_else(|_| String::from_utf8_lossy(&piece.bytes), Cow::Borrowed);
     let ends = memchr::memchr2_iter(b'\n', b'\r', text.as_bytes()).chain(std::iter::once(text.len()));
     let mut start = 0;
-    ends.filter_map(|end| {
+    piece.result.clear();
+    for end in ends {
         let line = text.get(start..end).unwrap_or_default();
         start = end + 1;
-        (!line.is_empty()).then(|| identify(line))
-    })
-    .collect()
+        if !line.is_empty() {
+            piece.result.push(identify(line));
+        }
+    }
 }
 
 /// Distinct hashes in the order of their first appearance.

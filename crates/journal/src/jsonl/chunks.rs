@@ -7,7 +7,7 @@ use ledger_fs::File;
 /// Lines longer than this are stepped over.
 pub const MAX_LINE_BYTES: usize = 256 << 20;
 
-const READ_BYTES: usize = 1 << 20;
+const READ_BYTES: usize = 512 << 10;
 
 /// Reads a range of a file in pieces that consist of whole lines.
 ///
