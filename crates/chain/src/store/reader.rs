@@ -118,19 +118,22 @@ impl Reader {
         let in_open_chunk = self.open.as_ref().and_then(|chunk| chunk.position(from));
         source.skip_to(from, in_open_chunk).map_err(StoreError::from)?;
         let last = self.last();
-        while let Some(batch) = self.next(&mut source)? {
+        // One buffer for all batches.
+        let mut buffer = Vec::new();
+        while let Some(batch) = self.next(&mut source, &mut buffer)? {
             for index in 0..batch.starts.len() {
                 let seqno = batch.seqno(index);
                 if seqno > last || (seqno >= from && !visit(seqno, batch.entry(index))?) {
                     return Ok(());
                 }
             }
+            buffer = batch.bytes;
         }
         Ok(())
     }
 
-    fn next(&self, source: &mut Source<'_>) -> Result<Option<Batch>, StoreError> {
-        match source.next() {
+    fn next(&self, source: &mut Source<'_>, buffer: &mut Vec<u8>) -> Result<Option<Batch>, StoreError> {
+        match source.next_in(buffer) {
             Ok(batch) => Ok(batch),
             // The tail of the open chunk is being written, or was torn.
             Err(problem) if problem.seqno.is_some_and(|seqno| seqno > self.last()) => Ok(None),
