@@ -3,7 +3,7 @@
 use super::{
     Engine,
     identity::{HistoricalSecret, PreviousSecret},
-    open_store, resume,
+    resume::{base, open_store, resume},
     snapshots::Snapshots,
     unix_seconds,
 };
@@ -51,7 +51,8 @@ impl Engine {
     /// [`LedgerError::Unverified`] if the ledger is damaged before its last signature, and what can go wrong with files and keys.
     pub fn recover(home: &Home, settings: &Settings) -> Result<(Self, Recovery), LedgerError> {
         home.make()?;
-        let base = super::base(home)?;
+        home.keys().settle()?;
+        let base = base(home)?;
         let (mut store, found) = open_store(home, &Secrets::none(), base.as_ref(), true)?;
         let survey = Survey::of(&home.ledger(), base.as_ref())?;
         let kept = survey.verified_until.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
@@ -84,11 +85,8 @@ impl Engine {
         identity.store(&folder)?;
         // Two views on, as services do after a disaster.
         let view = keys::next_view(&*folder.dir, resumed.last.view.saturating_add(1))?;
-        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
-        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
-        engine.last = resumed.last;
-        engine.last_signature = Some(resumed.signature);
-        engine.signed.push_back((resumed.signature.seqno, resumed.signed_peaks));
+        let snapshots = Snapshots::open(home, &store, settings)?;
+        let mut engine = Self::assemble(store, identity, secrets, settings, view, snapshots).resumed(resumed);
         let created = engine.reopen_service(&survey, historical.as_ref())?;
         engine.flush()?;
         engine.pending_sync().run()?;

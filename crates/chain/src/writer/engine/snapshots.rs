@@ -6,11 +6,11 @@ use ledger_fs::Dir;
 
 use super::{Engine, Home, home};
 use crate::{
-    format::{SINGLE_KEY, TxId, WriteSet},
+    format::{MAX_ENTRY_BYTES, SINGLE_KEY, TxId, WriteSet},
     governance::SNAPSHOT_EVIDENCE,
     snapshot::{self, Built, ReceiptForm, SnapshotError, SnapshotJob, SnapshotName},
     store::ChunkStore,
-    writer::{LedgerError, Prepared},
+    writer::{LedgerError, Prepared, Settings},
 };
 
 /// Entries that a snapshot costs itself: its evidence, and the signature behind that.
@@ -22,12 +22,18 @@ pub(super) struct Snapshots {
     folder: Arc<dyn Dir>,
     /// A snapshot is due after so many entries; 0: only when somebody asks.
     interval: u64,
+    /// The largest one that is taken without being asked for.
+    max_bytes: u64,
     stage: Stage,
+    /// Somebody asked for the one under way.
+    asked: bool,
     /// The newest one.
     last: u64,
     last_bytes: u64,
     /// Bytes of entries since.
     bytes_since: u64,
+    /// So many are awaited before the next one.
+    wait_bytes: u64,
     problem: Option<SnapshotError>,
     set_aside: Vec<String>,
 }
@@ -50,7 +56,7 @@ enum Stage {
 
 impl Snapshots {
     /// Looks at the folder, and removes what was not finished.
-    pub(super) fn open(home: &Home, store: &ChunkStore, interval: u64) -> Result<Self, LedgerError> {
+    pub(super) fn open(home: &Home, store: &ChunkStore, settings: &Settings) -> Result<Self, LedgerError> {
         let folder = home.folder(home::SNAPSHOTS);
         snapshot::remove_unfinished(&*folder)?;
         let newest = snapshot::list(&*folder)?.committed.into_iter().find(|name| name.seqno <= store.last());
@@ -59,13 +65,20 @@ impl Snapshots {
             None => (0, 0),
         };
         let bytes_since = store.bytes_behind(last)?;
+        let max_bytes = settings.max_snapshot_bytes.min(MAX_ENTRY_BYTES);
+        // More than one can hold: it was tried, and will be again when there is twice as much.
+        let tried = bytes_since > max_bytes.max(last_bytes);
+        let wait_bytes = if tried { doubled_beyond(max_bytes, bytes_since) } else { last_bytes };
         Ok(Self {
             folder,
-            interval,
+            interval: settings.snapshot_tx_interval,
+            max_bytes,
             stage: Stage::Idle,
+            asked: false,
             last,
             last_bytes,
             bytes_since,
+            wait_bytes,
             problem: None,
             set_aside: Vec::new(),
         })
@@ -79,7 +92,9 @@ impl Snapshots {
     /// bytes were appended, so that all of them together cost no more than the ledger.
     pub(super) fn is_due(&self, seqno: u64) -> bool {
         let entries = seqno.saturating_sub(self.last).saturating_sub(OWN_ENTRIES);
-        let due = self.interval > 0 && entries >= self.interval && self.bytes_since >= self.last_bytes;
+        let small = self.last_bytes <= self.max_bytes;
+        let due =
+            self.interval > 0 && small && entries >= self.interval && self.bytes_since >= self.wait_bytes;
         self.stage == Stage::Wanted || (self.stage == Stage::Idle && due)
     }
 
@@ -95,16 +110,34 @@ impl Snapshots {
             Stage::Recorded { name, .. } => name.evidence > seqno,
         };
         if stale {
-            self.stage = Stage::Idle;
+            (self.stage, self.asked) = (Stage::Idle, false);
         }
     }
 
     fn fail(&mut self, error: SnapshotError) {
-        self.stage = Stage::Idle;
+        self.end(Some(error));
         // Not again at the next signature: what failed would mostly fail again.
-        self.bytes_since = 0;
-        self.problem = Some(error);
+        self.wait_bytes = match self.problem {
+            Some(SnapshotError::TooLarge { .. }) => doubled_beyond(self.max_bytes, self.bytes_since),
+            _ => self.bytes_since.saturating_add(self.last_bytes.max(1)),
+        };
     }
+
+    fn end(&mut self, problem: Option<SnapshotError>) {
+        self.stage = Stage::Idle;
+        self.asked = false;
+        self.problem = problem;
+    }
+}
+
+/// `bytes`, doubled until it is more than `beyond`: what is tried at those points is tried a few times only, however often a ledger is
+/// opened.
+fn doubled_beyond(bytes: u64, beyond: u64) -> u64 {
+    let mut doubled = bytes.max(1);
+    while doubled <= beyond && doubled < u64::MAX {
+        doubled = doubled.saturating_mul(2);
+    }
+    doubled
 }
 
 impl Engine {
@@ -112,6 +145,7 @@ impl Engine {
     pub fn want_snapshot(&mut self) {
         if self.snapshots.stage == Stage::Idle {
             self.snapshots.stage = Stage::Wanted;
+            self.snapshots.asked = true;
         }
     }
 
@@ -155,6 +189,7 @@ impl Engine {
             folder: Arc::clone(&self.snapshots.folder),
             secrets: self.secrets.clone(),
             seqno,
+            max_bytes: if self.snapshots.asked { MAX_ENTRY_BYTES } else { self.snapshots.max_bytes },
         }
     }
 
@@ -201,11 +236,10 @@ impl Engine {
         let form = if self.profile.raw() { ReceiptForm::Json } else { ReceiptForm::Cose };
         match snapshot::commit(&self.job(name.seqno), name, bytes, form) {
             Ok(_) => {
-                self.snapshots.stage = Stage::Idle;
+                self.snapshots.end(None);
                 self.snapshots.last = name.seqno;
-                self.snapshots.last_bytes = bytes;
+                (self.snapshots.last_bytes, self.snapshots.wait_bytes) = (bytes, bytes);
                 self.snapshots.bytes_since = 0;
-                self.snapshots.problem = None;
             }
             Err(error) => self.snapshots.fail(error),
         }
