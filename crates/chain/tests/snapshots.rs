@@ -12,7 +12,7 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{chunks, fixture, open, record};
 use ledger_chain::{
@@ -21,17 +21,16 @@ use ledger_chain::{
     snapshot::{Snapshot, SnapshotError, SnapshotFile, SnapshotName, list},
     store::Reader,
     verify::{Check, Report, Secrets, Verdict, Verifier},
-    writer::{Engine, Home, Ledger, LedgerError, Prepared, Profile, Settings, load_secrets},
+    writer::{Engine, Home, Ledger, LedgerError, Prepared, Profile, Settings},
 };
 
 fn settings(profile: Profile) -> Settings {
     Settings {
         profile,
         sign_every_entries: 5,
-        sign_after: Duration::from_secs(3600),
         chunk_bytes: 1 << 20,
         snapshot_tx_interval: 12,
-        ..Settings::default()
+        ..common::settings()
     }
 }
 
@@ -72,7 +71,7 @@ fn names(home: &Path) -> Vec<SnapshotName> {
 }
 
 fn verifier(home: &Path) -> Verifier {
-    Verifier::new().secrets(load_secrets(&*open(&home.join("keys"))).unwrap())
+    Verifier::new().secrets(common::secrets(home))
 }
 
 fn verify_home(home: &Path) -> Report {
@@ -313,7 +312,7 @@ fn a_ledger_goes_on_without_the_chunks_that_a_snapshot_stands_for() {
         assert!(names(home.path()).contains(&taken));
         let reader = Reader::open_tail(open(&home.path().join("ledger"))).unwrap();
         assert_eq!(reader.first(), base.seqno + 1);
-        let secrets = load_secrets(&*open(&home.path().join("keys"))).unwrap();
+        let secrets = common::secrets(home.path());
         if profile.raw() {
             Receipts::new(&reader, &secrets).json(own.seqno).unwrap();
         }
