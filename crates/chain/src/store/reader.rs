@@ -91,14 +91,18 @@ impl Reader {
     /// The bytes of an entry.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], and those of the file system.
+    /// [`StoreError::NotFound`], [`StoreError::Gone`], and those of the file system.
     pub fn read(&self, seqno: u64) -> Result<Vec<u8>, StoreError> {
         if let Some(chunk) = self.open.as_ref().filter(|chunk| chunk.start() <= seqno) {
             return chunk.read(seqno);
         }
         let found = self.closed.partition_point(|name| name.end.is_none_or(|end| end < seqno));
         let name = self.closed.get(found).filter(|name| name.start <= seqno);
-        read_closed(&*self.folder, name.ok_or(StoreError::NotFound { seqno })?, seqno)
+        let missing = || match self.first() {
+            first if (1..first).contains(&seqno) => StoreError::Gone { seqno, first },
+            _ => StoreError::NotFound { seqno },
+        };
+        read_closed(&*self.folder, name.ok_or_else(missing)?, seqno)
     }
 
     /// Calls `visit` with the sequence number and the bytes of every entry from `from` on, in order, until it answers `false`.

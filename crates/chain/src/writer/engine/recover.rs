@@ -15,7 +15,7 @@ use crate::{
         NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, ServiceInfo, ServiceStatus,
         json,
     },
-    snapshot::SnapshotName,
+    snapshot::{self, SnapshotName},
     store::{ChunkStore, StoreError},
     verify::{Secrets, Survey},
     writer::{Home, Identity, LedgerError, Prepared, Settings, keys},
@@ -32,6 +32,8 @@ pub struct Recovery {
     pub lost: Option<(u64, u64)>,
     /// A file in the ledger's folder with what could not be read at the end of the open chunk.
     pub set_aside: Option<String>,
+    /// Snapshots of entries that are not there any more, by the names that they have now; nobody reads them.
+    pub snapshots_set_aside: Vec<String>,
     /// The snapshot that stands for chunks that are not there.
     pub from_snapshot: Option<SnapshotName>,
     /// The first entry of the new service.
@@ -59,6 +61,7 @@ impl Engine {
         let unsigned_entries = store.last().saturating_sub(kept.seqno);
         set_aside(home, &store, kept.seqno)?;
         store.rollback(kept.seqno)?;
+        let snapshots_set_aside = snapshot::set_aside_behind(&*home.snapshots(), kept.seqno)?;
         let resumed =
             resume(&store, base.as_ref())?.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
 
@@ -97,6 +100,7 @@ impl Engine {
             unsigned_entries,
             lost: found.lost,
             set_aside: found.set_aside,
+            snapshots_set_aside,
             from_snapshot: base.map(|base| base.file.name()),
             created,
             private_readable,

@@ -16,6 +16,9 @@ use crate::{
 /// Entries that a snapshot costs itself: its evidence, and the signature behind that.
 const OWN_ENTRIES: u64 = 2;
 
+/// A snapshot that failed is not tried again before so many bytes were appended.
+const MIN_WAIT_BYTES: u64 = 64 << 10;
+
 /// What the engine knows of snapshots.
 #[derive(Debug)]
 pub(super) struct Snapshots {
@@ -66,10 +69,7 @@ impl Snapshots {
         };
         let bytes_since = store.bytes_behind(last)?;
         let max_bytes = settings.max_snapshot_bytes.min(MAX_ENTRY_BYTES);
-        // More than one can hold: it was tried, and will be again when there is twice as much.
-        let tried = bytes_since > max_bytes.max(last_bytes);
-        let wait_bytes = if tried { doubled_beyond(max_bytes, bytes_since) } else { last_bytes };
-        Ok(Self {
+        let mut snapshots = Self {
             folder,
             interval: settings.snapshot_tx_interval,
             max_bytes,
@@ -78,10 +78,15 @@ impl Snapshots {
             last,
             last_bytes,
             bytes_since,
-            wait_bytes,
+            wait_bytes: last_bytes,
             problem: None,
             set_aside: Vec::new(),
-        })
+        };
+        if snapshots.is_due(store.last()) {
+            // It was due before, so it could not be taken, or not be finished.
+            snapshots.postpone();
+        }
+        Ok(snapshots)
     }
 
     pub(super) fn appended(&mut self, bytes: usize) {
@@ -116,11 +121,16 @@ impl Snapshots {
 
     fn fail(&mut self, error: SnapshotError) {
         self.end(Some(error));
-        // Not again at the next signature: what failed would mostly fail again.
-        self.wait_bytes = match self.problem {
-            Some(SnapshotError::TooLarge { .. }) => doubled_beyond(self.max_bytes, self.bytes_since),
-            _ => self.bytes_since.saturating_add(self.last_bytes.max(1)),
-        };
+        self.postpone();
+    }
+
+    /// Waits until there is twice as much: what failed would mostly fail again at the next signature or the next start.
+    fn postpone(&mut self) {
+        let mut wait = self.last_bytes.max(MIN_WAIT_BYTES);
+        while wait <= self.bytes_since {
+            wait = wait.saturating_mul(2);
+        }
+        self.wait_bytes = wait;
     }
 
     fn end(&mut self, problem: Option<SnapshotError>) {
@@ -128,16 +138,6 @@ impl Snapshots {
         self.asked = false;
         self.problem = problem;
     }
-}
-
-/// `bytes`, doubled until it is more than `beyond`: what is tried at those points is tried a few times only, however often a ledger is
-/// opened.
-fn doubled_beyond(bytes: u64, beyond: u64) -> u64 {
-    let mut doubled = bytes.max(1);
-    while doubled <= beyond && doubled < u64::MAX {
-        doubled = doubled.saturating_mul(2);
-    }
-    doubled
 }
 
 impl Engine {
