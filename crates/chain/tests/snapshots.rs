@@ -43,6 +43,14 @@ fn fill(ledger: &Ledger, name: &str, count: u32) {
     }
 }
 
+/// Waits until the snapshot that is under way, if one is, is committed.
+fn settle(ledger: &Ledger) {
+    while ledger.with_engine(Engine::snapshot_under_way) {
+        ledger.sign().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 /// A ledger with several snapshots, closed.
 fn write(profile: Profile) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
@@ -53,6 +61,7 @@ fn write(profile: Profile) -> tempfile::TempDir {
         let mut writes = WriteSet::new();
         writes.remove("public:app.records", "gone");
         ledger.append(&writes).unwrap();
+        settle(&ledger);
     }
     ledger.close().unwrap();
     ledger.with_engine(|engine| assert!(engine.snapshot_problem().is_none()));
@@ -642,6 +651,7 @@ fn a_service_recovers_from_a_snapshot_and_the_chunks_behind_it_or_from_a_snapsho
         let (ledger, recovery) = Ledger::recover_in(&place, settings(Profile::Dual)).unwrap();
         assert_eq!((recovery.kept_until.seqno, recovery.from_snapshot), (until, Some(base)));
         fill(&ledger, "after", 40);
+        ledger.snapshot().unwrap();
         ledger.close().unwrap();
         drop(ledger);
         let report = verify_home(copy.path());

@@ -245,19 +245,28 @@ impl Engine {
         }
     }
 
-    /// Signs, takes a snapshot of the state there, and commits it, all at once.
+    /// Signs, takes a snapshot of the state there, and commits it, all at once; one that is under way is finished first.
     ///
     /// # Errors
     /// The outer error is one of the ledger; the engine must not be used any more then. The inner one is about the snapshot, which
-    /// was not taken then.
+    /// was not taken then; [`SnapshotError::UnderWay`] as long as a [job](Self::snapshot_job) was not handed back.
     pub fn take_snapshot(&mut self) -> Result<Result<SnapshotName, SnapshotError>, LedgerError> {
-        if self.snapshot_under_way() {
+        if self.snapshot_taken() {
             return Ok(Err(SnapshotError::UnderWay));
         }
+        if self.snapshot_under_way() {
+            _ = self.finish_snapshot()?;
+        }
         self.want_snapshot();
-        self.sign_and_commit()?;
-        let Some(job) = self.snapshot_job() else { return Ok(Err(SnapshotError::UnderWay)) };
-        self.record_snapshot(job.run())?;
+        self.finish_snapshot()
+    }
+
+    fn finish_snapshot(&mut self) -> Result<Result<SnapshotName, SnapshotError>, LedgerError> {
+        if !matches!(self.snapshots.stage, Stage::Recorded { .. }) {
+            self.sign_and_commit()?;
+            let Some(job) = self.snapshot_job() else { return Ok(Err(SnapshotError::UnderWay)) };
+            self.record_snapshot(job.run())?;
+        }
         let Stage::Recorded { name, .. } = self.snapshots.stage else {
             return Ok(Err(self.snapshots.problem.take().unwrap_or(SnapshotError::UnderWay)));
         };
