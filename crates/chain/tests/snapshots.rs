@@ -477,6 +477,34 @@ fn a_snapshot_reads_nothing_before_the_last_one() {
 }
 
 #[test]
+fn a_recovery_without_the_evidence_of_its_snapshot_is_not_accused_of_a_missing_end() {
+    let home = tempfile::tempdir().unwrap();
+    let mut engine = engine(home.path(), "value");
+    engine.want_snapshot();
+    let at = sign(&mut engine, false);
+    let built = engine.snapshot_job().unwrap().run();
+    for number in 0..20 {
+        engine.propose(&Prepared::new(&record("meanwhile", &number.to_string()), None).unwrap()).unwrap();
+    }
+    engine.record_snapshot(built).unwrap();
+    sign(&mut engine, false);
+    drop(engine);
+    for (chunk, path) in chunks(&home.path().join("ledger")) {
+        if chunk.start > at {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let check = verify_home(home.path()).problems[0].check;
+    assert_eq!(check, Check::Expected);
+    let place = Home::open(home.path()).unwrap();
+    let (ledger, recovery) = Ledger::recover_in(&place, settings(Profile::Dual)).unwrap();
+    assert_eq!(recovery.kept_until.seqno, at);
+    assert!(ledger.with_engine(|engine| engine.last()).seqno < names(home.path())[0].evidence);
+    ledger.close().unwrap();
+    assert_eq!(verify_home(home.path()).problems, []);
+}
+
+#[test]
 fn rows_are_compared_with_the_entries_when_somebody_asks() {
     let home = tempfile::tempdir().unwrap();
     for folder in ["ledger", "snapshots"] {

@@ -21,7 +21,7 @@ pub(crate) struct ChangePassphraseArgs {
 
 /// What comes instead.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 struct NextArg {
     /// File whose first line is the new passphrase
     #[arg(long, value_name = "FILE")]
@@ -32,6 +32,10 @@ struct NextArg {
 }
 
 pub(super) fn run(args: &ChangePassphraseArgs, console: &mut Console<'_>) -> Result<(), Failure> {
+    if args.next.new_passphrase_file.is_none() && !args.next.remove {
+        let reason = "name the file that holds the new passphrase (--new-passphrase-file), or say --remove";
+        return Err(Failure::Arguments(reason.to_owned()));
+    }
     let next = args.next.new_passphrase_file.as_deref().map(first_line).transpose()?;
     let next = next.map(Passphrase::new).transpose().map_err(failed)?;
     args.ledger.home()?.change_passphrase(next.as_ref()).map_err(failed)?;
