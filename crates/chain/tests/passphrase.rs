@@ -293,7 +293,7 @@ fn after_a_crash_the_former_passphrase_opens_all_keys_or_the_next_one_does() {
                     );
                     halves.push(left);
                 }
-                check(&crash.image.fs, &crash.events);
+                check(&crash.image.fs, crash.events);
             },
         );
         assert!(tried.images > 50 && halves.len() > 4, "{tried} {halves:?}");

@@ -21,8 +21,11 @@ use crate::{machine, recording::folder};
 
 const GIB: f64 = (1u64 << 30) as f64;
 
+/// Its name, and what is done.
+type Step = (&'static str, fn(&Bench));
+
 /// What is done to a ledger, in this order, each in a process of its own, so that its memory is its own.
-const STEPS: [(&str, fn(&Bench)); 10] = [
+const STEPS: [Step; 10] = [
     ("append", append),
     ("index rebuild", build_index),
     ("open maps with index", open_maps),
@@ -66,7 +69,7 @@ pub fn open_and_recover() {
 fn all_steps(entries: u64) -> Vec<u64> {
     println!("-- {entries} entries");
     let folder = folder();
-    let run = |(step, _): &(&str, fn(&Bench))| {
+    let run = |(step, _): &Step| {
         let program = std::env::current_exe().unwrap();
         let mut command = Command::new(program);
         command.arg("large").env(STEP, step).env(HOME, folder.path()).env(ENTRIES, entries.to_string());

@@ -69,7 +69,7 @@ pub(super) fn catch_up(
         runs.extend(base::build(reader, index, snapshots, secrets)?);
     }
     let covered = runs.last().map_or(0, Run::last);
-    for group in pieces(reader, covered).chunks(PIECES_PER_RUN) {
+    for group in pieces(reader.closed(), covered).chunks(PIECES_PER_RUN) {
         let (Some((first, _)), Some((_, last))) = (group.first(), group.last()) else { continue };
         let parts = collect(reader, &**index, secrets, group)?;
         let digest = sha256(&reader.read(*last)?);
@@ -82,9 +82,9 @@ pub(super) fn catch_up(
 }
 
 /// Sequence numbers of closed chunks without a run, in pieces of about the same size, whatever the size of the chunks.
-fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
+fn pieces(chunks: impl Iterator<Item = (u64, u64)>, covered: u64) -> Vec<(u64, u64)> {
     let mut pieces: Vec<(u64, u64)> = Vec::new();
-    for (first, last) in reader.closed().filter(|(_, last)| *last > covered) {
+    for (first, last) in chunks.filter(|(_, last)| *last > covered) {
         let mut first = first.max(covered.saturating_add(1));
         if let Some((begin, end)) = pieces.last_mut() {
             *end = last.min(begin.saturating_add(PIECE_ENTRIES - 1));
@@ -192,4 +192,39 @@ fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn pieces_cover_everything_once_and_none_is_too_large(
+            sizes in prop::collection::vec(prop::sample::select(vec![1, 700, PIECE_ENTRIES, 5 * PIECE_ENTRIES + 3]), 0..30),
+            covered in 0..3 * PIECE_ENTRIES,
+        ) {
+            let mut last = 0;
+            let chunks: Vec<_> = sizes
+                .into_iter()
+                .map(|size| {
+                    let first = last + 1;
+                    last += size;
+                    (first, last)
+                })
+                .collect();
+            let mut next = covered + 1;
+            let pieces = pieces(chunks.into_iter(), covered);
+            for (first, end) in &pieces {
+                prop_assert_eq!(*first, next);
+                prop_assert!(first <= end && end - first < PIECE_ENTRIES);
+                next = end + 1;
+            }
+            prop_assert!(pieces.is_empty() && last <= covered || next == last + 1);
+            // Small chunks share a piece.
+            prop_assert!(pieces.len() as u64 <= last / PIECE_ENTRIES + 1);
+        }
+    }
 }

@@ -130,3 +130,38 @@ impl PartWriter {
         Ok(Part { file: self.file, bytes: self.records.end() })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ledger_fs::RealDir;
+
+    use super::*;
+
+    #[test]
+    fn any_number_of_parts_gives_all_records_in_order_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = RealDir::open(folder.path()).unwrap();
+        let mut collector = Collector::new(&index);
+        let mut wanted = Vec::new();
+        for seqno in 0..1_000u64 {
+            // Some keys are longer than what is read at once.
+            let key = vec![b'k'; (seqno * 7_919 % 13) as usize * if seqno % 200 == 0 { 20_000 } else { 1 }];
+            let map = if seqno % 3 == 0 { "public:a" } else { "b" };
+            collector.add(map, &key, seqno);
+            wanted.push((crate::maps::run::composite(map, &key), seqno));
+            if seqno % 4 == 0 {
+                collector.write_part().unwrap();
+            }
+        }
+        let parts = collector.finish().unwrap();
+        assert!(parts.len() <= MAX_PARTS);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        wanted.sort();
+        let mut merged = MergedRecords::new(parts.iter().map(|part| part.cursor().unwrap()).collect());
+        for (key, seqno) in wanted {
+            assert_eq!(merged.record(), Some(Record { key: &key, seqno }));
+            merged.advance().unwrap();
+        }
+        assert_eq!(merged.record(), None);
+    }
+}
