@@ -16,7 +16,6 @@ use std::{
     fs,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use common::{chunks, open, record};
@@ -29,12 +28,7 @@ use ledger_chain::{
 /// Two closed chunks and an open one, 7 entries; ends in a signature.
 fn small_ledger() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        profile: Profile::Raw,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes: 4_000,
-        ..Settings::default()
-    };
+    let settings = Settings { profile: Profile::Raw, chunk_bytes: 4_000, ..common::settings() };
     let ledger = Ledger::init(home.path(), settings).unwrap();
     for key in ["a", "b"] {
         let mut writes = record(key, "value");

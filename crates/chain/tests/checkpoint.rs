@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{REAL, chunks, fixture, open, record, verify};
 use ledger_chain::{
@@ -43,13 +43,8 @@ fn resume(folder: &Path, checkpoint: &Checkpoint) -> Report {
 /// Chunks of several services and recoveries.
 fn write() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        profile: Profile::Dual,
-        sign_every_entries: 4,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes: 6_000,
-        ..Settings::default()
-    };
+    let settings =
+        Settings { profile: Profile::Dual, sign_every_entries: 4, chunk_bytes: 6_000, ..common::settings() };
     let home = Home::open(folder.path()).unwrap();
     let fill =
         |ledger: &Ledger| (0..15).for_each(|at| _ = ledger.append(&record(&at.to_string(), "v")).unwrap());

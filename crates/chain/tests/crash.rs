@@ -13,7 +13,7 @@
 
 mod common;
 
-use std::{collections::HashSet, path::Path, time::Duration};
+use std::{collections::HashSet, path::Path};
 
 use common::record;
 use ledger_chain::{
@@ -36,13 +36,7 @@ fn rounds(default: u64) -> impl Iterator<Item = CrashPolicy> {
 }
 
 fn settings() -> Settings {
-    Settings {
-        profile: Profile::Raw,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes: 1_500,
-        snapshot_tx_interval: 0,
-        ..Settings::default()
-    }
+    Settings { profile: Profile::Raw, chunk_bytes: 1_500, snapshot_tx_interval: 0, ..common::settings() }
 }
 
 /// What the workload was told.

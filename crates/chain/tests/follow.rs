@@ -233,13 +233,85 @@ fn what_is_not_there_and_what_is_damaged_is_said() {
     let copy = |name: &str| fs::copy(fixture("valid/ledger").join(name), folder.path().join(name)).unwrap();
     copy("ledger_15-28.committed");
     let mut follower = Follower::new(open(folder.path()), 3);
-    assert!(matches!(poll(&mut follower), Err(StoreError::NotFound { seqno: 3 })));
+    assert!(matches!(poll(&mut follower), Err(StoreError::Gone { seqno: 3, first: 15 })));
     let path = folder.path().join("ledger_15-28.committed");
     let mut bytes = fs::read(&path).unwrap();
     bytes[8] = 7;
     fs::write(&path, bytes).unwrap();
     let mut follower = Follower::new(open(folder.path()), 15);
     assert!(matches!(poll(&mut follower), Err(StoreError::Damaged { offset: 8, .. })));
+}
+
+/// A home whose first chunks are gone, and the first entry that is left.
+fn without_first_chunks() -> (tempfile::TempDir, u64) {
+    let home = tempfile::tempdir().unwrap();
+    let ledger = Ledger::init(home.path(), settings()).unwrap();
+    for at in 0..20 {
+        ledger.append(&record("key", &format!("{at} {}", "x".repeat(900)))).unwrap();
+    }
+    let snapshot = ledger.snapshot().unwrap();
+    ledger.append(&record("key", "behind")).unwrap();
+    ledger.close().unwrap();
+    for (chunk, path) in chunks(&home.path().join("ledger")) {
+        if chunk.end.is_some_and(|end| end <= snapshot.seqno) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    (home, snapshot.seqno + 1)
+}
+
+#[test]
+fn where_the_first_chunks_are_gone_it_says_so_and_begins_behind_them_when_told() {
+    let (home, first) = without_first_chunks();
+    for from in [1, first - 1] {
+        let gone = poll(&mut follower(home.path(), from));
+        assert!(matches!(gone, Err(StoreError::Gone { seqno, first: at }) if (seqno, at) == (from, first)));
+    }
+    let mut behind = follower(home.path(), first);
+    let mut seen = poll(&mut behind).unwrap();
+    let ledger = Ledger::open(home.path(), settings()).unwrap();
+    for at in 0..20 {
+        ledger.append(&record("key", &format!("later {at}"))).unwrap();
+        seen.extend(poll(&mut behind).unwrap());
+    }
+    ledger.close().unwrap();
+    seen.extend(poll(&mut behind).unwrap());
+    let last = ledger.with_engine(|engine| engine.last()).seqno;
+    assert_eq!(seen.iter().map(|(seqno, _)| *seqno).collect::<Vec<_>>(), (first..=last).collect::<Vec<_>>());
+    assert!(seen.iter().any(|(_, value)| value == "behind"));
+}
+
+#[test]
+fn chunks_that_are_moved_away_before_they_were_read_are_missed_aloud() {
+    let home = tempfile::tempdir().unwrap();
+    let mut engine = engine(home.path());
+    let mut follower = follower(home.path(), 1);
+    assert_eq!(poll(&mut follower).unwrap().len(), 4);
+    for value in ["one", "two", "three"] {
+        propose(&mut engine, value);
+        engine.sign(true).unwrap();
+    }
+    engine.flush().unwrap();
+    let all = chunks(&home.path().join("ledger"));
+    // The first chunk is open here and read to its end; the second is moved away before anybody looks.
+    let (name, path) = &all[1];
+    let elsewhere = home.path().join(name.to_string());
+    fs::rename(path, &elsewhere).unwrap();
+    let mut seen = Vec::new();
+    let gone = follower.poll(|entry| {
+        seen.push(entry.txid().seqno);
+        Ok::<_, StoreError>(true)
+    });
+    assert!(matches!(gone, Err(StoreError::Gone { seqno, .. }) if seqno == name.start), "{gone:?}");
+    // Put back, everything follows.
+    fs::rename(elsewhere, path).unwrap();
+    follower
+        .poll(|entry| {
+            seen.push(entry.txid().seqno);
+            Ok::<_, StoreError>(true)
+        })
+        .unwrap();
+    assert_eq!(seen, (5..=engine.last().seqno).collect::<Vec<_>>());
 }
 
 #[test]

@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{collections::BTreeMap, fs};
 
 use common::open;
 use ledger_chain::{
@@ -22,12 +22,7 @@ use ledger_chain::{
 use proptest::prelude::*;
 
 fn settings(chunk_bytes: u64) -> Settings {
-    Settings {
-        sign_every_entries: 5,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes,
-        ..Settings::default()
-    }
+    Settings { sign_every_entries: 5, chunk_bytes, ..common::settings() }
 }
 
 type Model = BTreeMap<(String, Vec<u8>), Vec<(u64, Option<Vec<u8>>)>>;
@@ -38,7 +33,7 @@ fn check(maps: &Maps, model: &Model, last: u64) {
         let history: Vec<_> = maps
             .history(map, key)
             .unwrap()
-            .into_iter()
+            .map(Result::unwrap)
             .map(|version| (version.txid.seqno, version.value))
             .collect();
         assert_eq!(&history, versions);
@@ -147,7 +142,7 @@ fn runs_are_merged_so_that_their_number_stays_small() {
     }
     let maps = Maps::open(&home).unwrap();
     assert!(maps.run_count() <= 16, "{}", maps.run_count());
-    assert_eq!(maps.history("public:app.records", b"3").unwrap().len(), 40);
+    assert_eq!(maps.history("public:app.records", b"3").unwrap().count(), 40);
 }
 
 #[test]

@@ -10,19 +10,18 @@
 
 mod common;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, time::Duration};
+use std::{
+    collections::BTreeSet, fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command, sync::Arc,
+};
 
-use common::{open, record, verify};
+use common::{open, record, settings, verify};
 use ledger_chain::{
     crypto::{Curve, KeyError, Passphrase, PrivateKey, ProtectionError},
     maps::Maps,
     verify::Verdict,
-    writer::{Home, Ledger, LedgerError, Settings, load_secrets},
+    writer::{Engine, Home, Ledger, LedgerError, load_secrets},
 };
-
-fn settings() -> Settings {
-    Settings { sign_after: Duration::from_secs(3600), ..Settings::default() }
-}
+use ledger_fs::crash::{CrashFs, CrashPolicy, Fault, History, for_each_crash_of, for_each_fault};
 
 fn home(path: &Path, passphrase: &str) -> Home {
     Home::create(path).unwrap().with_passphrase(Passphrase::new(passphrase).unwrap())
@@ -165,4 +164,154 @@ fn keys_that_openssl_protected_are_read() {
     let unsupported = protect(&["-scrypt"]).unwrap_err();
     assert!(matches!(unsupported, KeyError::Protection(ProtectionError::Unsupported { .. })));
     assert!(unsupported.to_string().contains("openssl pkcs8 -topk8 -v2 aes-256-cbc"), "{unsupported}");
+}
+
+/// The files of keys of a home, with what they hold.
+fn key_files(folder: &Path) -> Vec<(String, String)> {
+    let mut files: Vec<_> = fs::read_dir(folder.join("keys"))
+        .unwrap()
+        .map(|entry| entry.unwrap())
+        .map(|entry| (entry.file_name().into_string().unwrap(), fs::read_to_string(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn the_passphrase_of_existing_keys_is_set_changed_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = Ledger::init(folder.path(), settings()).unwrap();
+    let mut writes = record("key", "value");
+    writes.put("private", "key", "secret");
+    ledger.append(&writes).unwrap();
+    ledger.rotate_ledger_secret(&Home::open(folder.path()).unwrap()).unwrap();
+    ledger.close().unwrap();
+    drop(ledger);
+    let before = key_files(folder.path());
+    let plain = || Home::open(folder.path()).unwrap();
+    let passphrase = |text: &str| Passphrase::new(text).unwrap();
+
+    plain().change_passphrase(Some(&passphrase("first"))).unwrap();
+    assert!(matches!(Ledger::open_in(&plain(), settings()), Err(LedgerError::Protected { .. })));
+    home(folder.path(), "first").change_passphrase(Some(&passphrase("second"))).unwrap();
+    assert!(matches!(
+        Ledger::open_in(&home(folder.path(), "first"), settings()),
+        Err(LedgerError::Protection { error: ProtectionError::Passphrase, .. })
+    ));
+    for (name, text) in key_files(folder.path()) {
+        let secret = name.ends_with("_key.pem") || name == "ledger_secrets";
+        assert_eq!(text.starts_with("-----BEGIN ENCRYPTED "), secret, "{name}");
+        let mode = fs::metadata(folder.path().join("keys").join(&name)).unwrap().permissions().mode();
+        assert!(!secret || mode & 0o777 == 0o600, "{name} {mode:o}");
+    }
+    let key = folder.path().join("keys/service_key.pem");
+    assert!(openssl(&["pkey", "-in", key.to_str().unwrap(), "-passin", "pass:second", "-noout"]));
+    // Everything goes on with it.
+    let second = home(folder.path(), "second");
+    Ledger::open_in(&second, settings()).unwrap().append(&record("key", "again")).unwrap();
+    let value = Maps::open(&second).unwrap().get("private", b"key").unwrap().unwrap().value;
+    assert_eq!(value.unwrap(), b"secret");
+
+    // A wrong one changes nothing.
+    let protected = key_files(folder.path());
+    assert!(home(folder.path(), "wrong").change_passphrase(None).is_err());
+    assert!(plain().change_passphrase(Some(&passphrase("third"))).is_err());
+    assert_eq!(key_files(folder.path()), protected);
+    // Nor does a change while somebody writes.
+    let ledger = Ledger::open_in(&second, settings()).unwrap();
+    assert!(matches!(second.change_passphrase(None), Err(LedgerError::Locked { .. })));
+    drop(ledger);
+
+    second.change_passphrase(None).unwrap();
+    let without_view = |files: Vec<(String, String)>| -> Vec<_> {
+        files.into_iter().filter(|(name, _)| name != "view").collect()
+    };
+    assert_eq!(without_view(key_files(folder.path())), without_view(before));
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Told {
+    Made,
+    Changed,
+}
+
+#[test]
+fn after_a_crash_the_former_passphrase_opens_all_keys_or_the_next_one_does() {
+    let one = Arc::new(Passphrase::new("one").unwrap());
+    for (former, next) in [(None, Some(&one)), (Some(&one), None)] {
+        let home = |fs: &CrashFs, passphrase: Option<&Arc<Passphrase>>| {
+            let home = Home::new(fs.dir());
+            passphrase.map_or(home.clone(), |passphrase| home.with_passphrase(Arc::clone(passphrase)))
+        };
+        // Whether all keys open, first without changing anything, then as a writer.
+        let opens = |home: &Home| {
+            let secrets = home.secrets().is_ok();
+            assert_eq!(Engine::open(home, &settings()).is_ok(), secrets);
+            secrets
+        };
+        let make = |fs: &CrashFs| -> Result<(), LedgerError> {
+            let mut engine = Engine::init(&home(fs, former), &settings())?;
+            engine.flush()?;
+            Ok(engine.pending_sync().run()?)
+        };
+        let change = |fs: &CrashFs| home(fs, former).change_passphrase(next.map(|passphrase| &**passphrase));
+        let check = |fs: &CrashFs, told: &[Told]| {
+            let (before, after) = (home(fs, former), home(fs, next));
+            // Without a passphrase what is protected cannot be opened; with one, what is not protected can.
+            let (protected, plain) = if former.is_none() { (after, before) } else { (before, after) };
+            let is_plain = opens(&plain);
+            assert!(opens(&protected), "neither opens the keys");
+            if told.contains(&Told::Changed) {
+                assert_eq!(is_plain, next.is_none());
+            }
+            let dir = fs.dir();
+            let names = dir.entries(Path::new("keys")).unwrap().map(|entry| entry.unwrap().name);
+            let left: Vec<_> = names.filter(|name| name.to_string_lossy().ends_with(".next")).collect();
+            assert!(left.is_empty(), "{left:?}");
+        };
+        let fs = CrashFs::new();
+        make(&fs).unwrap();
+        let mut halves = Vec::new();
+        let tried = for_each_crash_of(
+            fs,
+            CrashPolicy::default(),
+            |fs, history| {
+                change(fs).unwrap();
+                history.note(Told::Changed);
+            },
+            |crash| {
+                let names = crash.image.fs.dir().entries(Path::new("keys")).unwrap();
+                let names = names.map(|entry| entry.unwrap().name.into_string().unwrap());
+                let left: BTreeSet<_> = names.filter(|name| name.ends_with(".next")).collect();
+                if !halves.contains(&left) {
+                    // The first start after this crash can crash too.
+                    for_each_crash_of(
+                        crash.image.fs.kill(),
+                        CrashPolicy::default(),
+                        |fs, _: &History<()>| drop(Engine::open(&home(fs, former), &settings())),
+                        |again| check(&again.image.fs, &[]),
+                    );
+                    halves.push(left);
+                }
+                check(&crash.image.fs, crash.events);
+            },
+        );
+        assert!(tried.images > 50 && halves.len() > 4, "{tried} {halves:?}");
+        for_each_fault(
+            &[Fault::NoSpace, Fault::Io, Fault::FailedSync],
+            |fs, history| {
+                if make(fs).is_ok() {
+                    history.note(Told::Made);
+                    if change(fs).is_ok() {
+                        history.note(Told::Changed);
+                    }
+                }
+            },
+            |failure| {
+                if failure.events.contains(&Told::Made) {
+                    check(&failure.fs.kill(), &failure.events);
+                }
+            },
+        );
+    }
 }

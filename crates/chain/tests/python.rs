@@ -12,7 +12,7 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{fixture, open, record, verify};
 use ledger_chain::{
@@ -26,17 +26,11 @@ use ledger_chain::{
     split::{SplitError, split},
     store::Reader,
     verify::{Verdict, Verifier},
-    writer::{Home, Ledger, Profile, Settings, load_secrets},
+    writer::{Home, Ledger, Profile, Settings},
 };
 
 fn settings(profile: Profile) -> Settings {
-    Settings {
-        profile,
-        sign_every_entries: 7,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes: 6_000,
-        ..Settings::default()
-    }
+    Settings { profile, sign_every_entries: 7, chunk_bytes: 6_000, ..common::settings() }
 }
 
 /// A ledger of several chunks with public and private maps, removals, claims, two views, and an open chunk at the end.
@@ -119,7 +113,7 @@ fn a_ledger_with_a_whole_life_behind_it_passes_every_tool_of_the_package() {
         let (folder, former, old) = live(profile);
         let home = Home::open(folder.path()).unwrap();
         let ledger = folder.path().join("ledger");
-        let secrets = load_secrets(&*open(&folder.path().join("keys"))).unwrap();
+        let secrets = common::secrets(folder.path());
         let ours = Verifier::new().secrets(secrets.clone()).verify_home(&home, true).unwrap().0;
         assert_eq!((&ours.problems, ours.verdict), (&vec![], Verdict::Verified), "{profile:?}");
         assert!(ours.chunks > 8 && ours.snapshots >= 3, "{profile:?} {ours:?}");

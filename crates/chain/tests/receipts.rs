@@ -12,7 +12,7 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use common::{fixture, open, record};
 use ledger_chain::{
@@ -145,15 +145,14 @@ fn a_receipt_of_another_service_is_refused() {
 #[test]
 fn receipts_of_our_ledgers_hold_for_the_python_package() {
     let home = tempfile::tempdir().unwrap();
-    let settings =
-        Settings { sign_every_entries: 5, sign_after: Duration::from_secs(3600), ..Settings::default() };
+    let settings = Settings { sign_every_entries: 5, ..common::settings() };
     let ledger = Ledger::init(home.path(), settings).unwrap();
     for at in 0..12 {
         ledger.append_with_claims(&record("k", &at.to_string()), [at; 32]).unwrap();
     }
     ledger.close().unwrap();
     let reader = Reader::open(open(&home.path().join("ledger"))).unwrap();
-    let secrets = ledger_chain::writer::load_secrets(&*open(&home.path().join("keys"))).unwrap();
+    let secrets = common::secrets(home.path());
     let receipts = Receipts::new(&reader, &secrets);
     let (json, cose) = (home.path().join("r.json"), home.path().join("r.cose"));
     let certificate = home.path().join("keys/service_cert.pem");

@@ -12,7 +12,7 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{open, record, verify};
 use ledger_chain::{
@@ -22,17 +22,11 @@ use ledger_chain::{
     receipt::{CoseReceipt, Receipt, ReceiptError, Receipts, endorsements_of},
     store::Reader,
     verify::{Check, Secrets, Verdict, Verifier},
-    writer::{Home, Ledger, LedgerError, Profile, Settings, load_secrets},
+    writer::{Home, Ledger, LedgerError, Profile, Settings},
 };
 
 fn settings(profile: Profile) -> Settings {
-    Settings {
-        profile,
-        sign_every_entries: 4,
-        sign_after: Duration::from_secs(3600),
-        chunk_bytes: 9_000,
-        ..Settings::default()
-    }
+    Settings { profile, sign_every_entries: 4, chunk_bytes: 9_000, ..common::settings() }
 }
 
 fn service(home: &Path) -> PublicKey {
@@ -85,7 +79,7 @@ fn a_ledger_goes_on_from_its_chunk_files_alone_and_old_receipts_stay_valid() {
         }
         let last = homes.last().unwrap();
         let folder = last.path().join("ledger");
-        let secrets = load_secrets(&*open(&last.path().join("keys"))).unwrap();
+        let secrets = common::secrets(last.path());
         assert_eq!(secrets.iter().count(), 3);
         let verifier = Verifier::new().secrets(secrets).service(service(last.path()));
         let report = verifier.verify(&open(&folder)).unwrap();
@@ -102,7 +96,7 @@ fn a_ledger_goes_on_from_its_chunk_files_alone_and_old_receipts_stay_valid() {
             assert_eq!(version.value.unwrap(), name.as_bytes());
             let txid = maps.get("public:app.records", key.as_bytes()).unwrap().unwrap().txid;
             let reader = Reader::open(open(&folder)).unwrap();
-            let secrets = load_secrets(&*open(&last.path().join("keys"))).unwrap();
+            let secrets = common::secrets(last.path());
             let endorsements = endorsements_of(&maps).unwrap();
             assert_eq!(endorsements.len(), 2);
             let receipts = Receipts::new(&reader, &secrets).endorsements(&endorsements);
@@ -132,7 +126,7 @@ fn a_receipt_made_before_the_disaster_is_endorsed_by_adding_the_certificates() {
     let ledger = Ledger::init(first.path(), settings(Profile::Dual)).unwrap();
     fill(&ledger, "first");
     ledger.close().unwrap();
-    let secrets = load_secrets(&*open(&first.path().join("keys"))).unwrap();
+    let secrets = common::secrets(first.path());
     let reader = Reader::open(open(&first.path().join("ledger"))).unwrap();
     let old = Receipts::new(&reader, &secrets).json(6).unwrap();
     let copy = survivor(first.path());
@@ -224,7 +218,7 @@ fn node_keys_and_ledger_secrets_rotate_and_everything_stays_readable() {
         let ledger = Ledger::open(folder.path(), settings(Profile::Dual)).unwrap();
         fill(&ledger, "fourth");
         ledger.close().unwrap();
-        let secrets = load_secrets(&*open(&folder.path().join("keys"))).unwrap();
+        let secrets = common::secrets(folder.path());
         assert_eq!(secrets.iter().count(), 2);
         let report = Verifier::new().secrets(secrets).verify(&open(&folder.path().join("ledger"))).unwrap();
         assert_eq!(report.problems, []);
@@ -236,7 +230,7 @@ fn node_keys_and_ledger_secrets_rotate_and_everything_stays_readable() {
         }
         // The old secret does not open what the new one closed.
         let mut old = Secrets::none();
-        let all = load_secrets(&*open(&folder.path().join("keys"))).unwrap();
+        let all = common::secrets(folder.path());
         let bytes = *all.iter().next().unwrap().1.bytes();
         old.insert(1, ledger_chain::crypto::LedgerSecret::new(bytes).unwrap());
         let report = Verifier::new().secrets(old).verify(&open(&folder.path().join("ledger"))).unwrap();

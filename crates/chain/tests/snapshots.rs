@@ -12,26 +12,26 @@ mod common;
 #[path = "common/python.rs"]
 mod python;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{chunks, fixture, open, record};
 use ledger_chain::{
+    WriteSet,
     maps::Maps,
     receipt::Receipts,
     snapshot::{Snapshot, SnapshotError, SnapshotFile, SnapshotName, list},
     store::Reader,
     verify::{Check, Report, Secrets, Verdict, Verifier},
-    writer::{Engine, Home, Ledger, LedgerError, Prepared, Profile, Settings, load_secrets},
+    writer::{Engine, Home, Ledger, LedgerError, Prepared, Profile, Settings},
 };
 
 fn settings(profile: Profile) -> Settings {
     Settings {
         profile,
         sign_every_entries: 5,
-        sign_after: Duration::from_secs(3600),
         chunk_bytes: 1 << 20,
         snapshot_tx_interval: 12,
-        ..Settings::default()
+        ..common::settings()
     }
 }
 
@@ -43,12 +43,25 @@ fn fill(ledger: &Ledger, name: &str, count: u32) {
     }
 }
 
+/// Waits until the snapshot that is under way, if one is, is committed.
+fn settle(ledger: &Ledger) {
+    while ledger.with_engine(Engine::snapshot_under_way) {
+        ledger.sign().unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+}
+
 /// A ledger with several snapshots, closed.
 fn write(profile: Profile) -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let ledger = Ledger::init(home.path(), settings(profile)).unwrap();
+    ledger.append(&record("gone", "soon")).unwrap();
     for name in ["one", "two", "three"] {
         fill(&ledger, name, 40);
+        let mut writes = WriteSet::new();
+        writes.remove("public:app.records", "gone");
+        ledger.append(&writes).unwrap();
+        settle(&ledger);
     }
     ledger.close().unwrap();
     ledger.with_engine(|engine| assert!(engine.snapshot_problem().is_none()));
@@ -72,7 +85,7 @@ fn names(home: &Path) -> Vec<SnapshotName> {
 }
 
 fn verifier(home: &Path) -> Verifier {
-    Verifier::new().secrets(load_secrets(&*open(&home.join("keys"))).unwrap())
+    Verifier::new().secrets(common::secrets(home))
 }
 
 fn verify_home(home: &Path) -> Report {
@@ -168,6 +181,7 @@ fn snapshots_are_taken_by_themselves_end_a_chunk_and_are_what_the_ledger_records
                     .path()
                     .join("snapshots")
                     .join(format!("snapshot_{}_{}", found[0].seqno, found[0].evidence));
+                assert!(theirs.is_err(), "{theirs:?}");
                 let bytes = fs::read(&newest).unwrap();
                 fs::write(&bare, Snapshot::parse(&bytes).unwrap().entry.bytes).unwrap();
                 assert!(python::snapshot(&bare).unwrap().starts_with(&format!("False {} ", found[0].seqno)));
@@ -259,6 +273,293 @@ fn a_snapshot_of_another_ledger_is_refused() {
     assert_eq!(verify_home(one.path()).verdict, Verdict::Damaged);
 }
 
+/// An engine with a key in its state that only this ledger has.
+fn engine(home: &Path, value: &str) -> Engine {
+    let settings = Settings { snapshot_tx_interval: 0, ..settings(Profile::Dual) };
+    let mut engine = Engine::init(&Home::create(home).unwrap(), &settings).unwrap();
+    engine.propose(&Prepared::new(&record("own", value), None).unwrap()).unwrap();
+    engine
+}
+
+fn sign(engine: &mut Engine, end_chunk: bool) -> u64 {
+    let signature = engine.sign(end_chunk).unwrap().seqno;
+    engine.flush().unwrap();
+    engine.pending_sync().run().unwrap();
+    engine.commit(signature).unwrap();
+    signature
+}
+
+#[test]
+fn entries_tell_a_foreign_snapshot_whether_its_signature_or_its_evidence_is_there() {
+    let make = |value: &str| {
+        let home = tempfile::tempdir().unwrap();
+        let mut engine = engine(home.path(), value);
+        engine.want_snapshot();
+        let at = sign(&mut engine, false);
+        let built = engine.snapshot_job().unwrap().run();
+        // A chunk between the signature and the evidence.
+        engine.propose(&Prepared::new(&record("between", "them"), None).unwrap()).unwrap();
+        let between = sign(&mut engine, true);
+        engine.record_snapshot(built).unwrap();
+        sign(&mut engine, false);
+        (home, at, between)
+    };
+    let ((one, at, between), (two, ..)) = (make("one"), make("two"));
+    let name = names(two.path())[0];
+    assert!(name.seqno == at && name.evidence > between, "{name}");
+    let file = |home: &Path| SnapshotFile::load(&*open(&home.join("snapshots")), name).unwrap();
+    let only = |wanted: &dyn Fn(u64) -> bool| {
+        let folder = tempfile::tempdir().unwrap();
+        for (chunk, path) in chunks(&one.path().join("ledger")) {
+            if wanted(chunk.start) {
+                fs::copy(path, folder.path().join(chunk.to_string())).unwrap();
+            }
+        }
+        let reader = Reader::open_tail(open(folder.path())).unwrap();
+        (folder, reader)
+    };
+    for ((_folder, reader), reason) in [
+        // Up to the signature only, and from the evidence on only.
+        (only(&|start| start <= at), "the entries of the ledger up to"),
+        (only(&|start| start > between), "does not record its digest"),
+    ] {
+        let error = file(two.path()).belongs_to(&reader).unwrap_err();
+        assert!(matches!(error, SnapshotError::Foreign { .. }), "{error}");
+        assert!(error.to_string().contains(reason), "{error}");
+        assert!(file(one.path()).belongs_to(&reader).unwrap());
+    }
+}
+
+#[test]
+fn a_receipt_of_another_entry_or_snapshot_is_no_receipt() {
+    let home = write(Profile::Dual);
+    let found = names(home.path());
+    let folder = home.path().join("snapshots");
+    let load = |bytes: &[u8], name: SnapshotName| {
+        fs::write(folder.join(name.to_string()), bytes).unwrap();
+        let error = SnapshotFile::load(&*open(&folder), name).unwrap_err();
+        assert!(matches!(error, SnapshotError::Damaged { .. }), "{error}");
+        error.to_string()
+    };
+    let (newer, older) = (found[0], found[1]);
+    let bytes = |name: SnapshotName| fs::read(folder.join(name.to_string())).unwrap();
+    let (newer_bytes, older_bytes) = (bytes(newer), bytes(older));
+    let entry = Snapshot::parse(&newer_bytes).unwrap().entry.bytes;
+    // Whole and signed, but by its name about the entry behind the evidence.
+    let name = SnapshotName { evidence: newer.evidence + 1, ..newer };
+    assert!(load(&newer_bytes, name).contains("its receipt is about entry"));
+    fs::remove_file(folder.join(name.to_string())).unwrap();
+    // The receipt of the other snapshot, and one of an entry that is no evidence.
+    let other = Snapshot::parse(&older_bytes).unwrap().receipt;
+    assert!(load(&[entry, other].concat(), newer).contains("not the snapshot for which"));
+    let reader = Reader::open(open(&home.path().join("ledger"))).unwrap();
+    let secrets = common::secrets(home.path());
+    let plain = Receipts::new(&reader, &secrets).json(5).unwrap().to_json();
+    assert!(load(&[entry, plain.as_bytes()].concat(), newer).contains("not the snapshot for which"));
+    assert!(load(entry, newer).contains("it has no receipt"));
+    // Whose service is another one's.
+    let stranger = write(Profile::Dual);
+    let name = names(stranger.path())[0];
+    let theirs = fs::read(stranger.path().join("snapshots").join(name.to_string())).unwrap();
+    let theirs = Snapshot::parse(&theirs).unwrap().receipt;
+    assert!(load(&[entry, theirs].concat(), newer).contains("its receipt does not hold"));
+}
+
+#[test]
+fn a_snapshot_that_is_newer_than_the_ledger_proves_that_its_end_is_missing_and_is_not_used() {
+    let home = write(Profile::Dual);
+    let newest = names(home.path())[0];
+    for (chunk, path) in chunks(&home.path().join("ledger")) {
+        if chunk.start >= newest.seqno || chunk.end.is_none_or(|end| end >= newest.seqno) {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let reader = Reader::open(open(&home.path().join("ledger"))).unwrap();
+    assert!(reader.last() > 0 && reader.last() < newest.seqno);
+    let report = verify_home(home.path());
+    assert_eq!(report.verdict, Verdict::Damaged);
+    assert!(report.problems.iter().all(|problem| problem.check == Check::Expected), "{:?}", report.problems);
+    assert_eq!(report.problems.last().unwrap().seqno, Some(newest.evidence));
+    // Maps begin with the one before.
+    let maps = Maps::open(&Home::open(home.path()).unwrap()).unwrap();
+    assert_eq!(maps.last(), reader.last());
+    assert!(maps.get("public:app.records", b"one-3").unwrap().is_some());
+    assert_eq!(maps.get("public:app.records", b"three-39").unwrap(), None);
+    drop(maps);
+    // A recovery goes on without what is missing, and then nothing accuses the ledger any more.
+    let place = Home::open(home.path()).unwrap();
+    let (ledger, recovery) = Ledger::recover_in(&place, settings(Profile::Dual)).unwrap();
+    let aside = format!("snapshot_{}_{}.ignored", newest.seqno, newest.evidence);
+    assert_eq!(recovery.snapshots_set_aside, [aside.as_str()]);
+    assert!(home.path().join("snapshots").join(aside).is_file());
+    for round in 0..3 {
+        assert_eq!(verify_home(home.path()).problems, [], "{round}");
+        fill(&ledger, &format!("after-{round}"), 40);
+        ledger.sign().unwrap();
+    }
+    ledger.close().unwrap();
+    assert_eq!(verify_home(home.path()).problems, []);
+}
+
+#[test]
+fn a_snapshot_whose_evidence_was_taken_back_in_the_same_view_is_foreign_and_another_one_is_taken() {
+    let (home, fork) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut engine = engine(home.path(), "value");
+    engine.want_snapshot();
+    let at = sign(&mut engine, false);
+    let built = engine.snapshot_job().unwrap().run();
+    engine.record_snapshot(built).unwrap();
+    engine.sign(false).unwrap();
+    engine.flush().unwrap();
+    // Whoever decides what is committed has seen this, but decides for something else.
+    for (chunk, path) in chunks(&home.path().join("ledger")) {
+        fs::copy(path, fork.path().join(chunk.to_string())).unwrap();
+    }
+    let fork = Reader::open(open(fork.path())).unwrap();
+    engine.rollback(at).unwrap();
+    assert!(!engine.snapshot_under_way());
+    engine.propose(&Prepared::new(&record("something", "else"), None).unwrap()).unwrap();
+    sign(&mut engine, false);
+    assert_eq!(names(home.path()), []);
+
+    let recorded = SnapshotName::parse(&format!("snapshot_{at}_{}", at + 1)).unwrap();
+    let mut bytes = fs::read(home.path().join("snapshots").join(recorded.to_string())).unwrap();
+    let secrets = common::secrets(home.path());
+    bytes.extend(Receipts::new(&fork, &secrets).json(at + 1).unwrap().to_json().into_bytes());
+    let name = SnapshotName { committed: true, ..recorded };
+    fs::write(home.path().join("snapshots").join(name.to_string()), bytes).unwrap();
+    let file = SnapshotFile::load(&*open(&home.path().join("snapshots")), name).unwrap();
+    assert!(file.belongs_to(&fork).unwrap());
+    let error = file.belongs_to(&Reader::open(open(&home.path().join("ledger"))).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("does not record its digest"), "{error}");
+    fs::remove_file(home.path().join("snapshots").join(name.to_string())).unwrap();
+
+    let taken = engine.take_snapshot().unwrap().unwrap();
+    assert_eq!(names(home.path()), [taken]);
+    assert_eq!(verify_home(home.path()).problems, []);
+}
+
+#[test]
+fn every_step_of_a_snapshot_waits_until_what_it_is_about_is_committed() {
+    let home = tempfile::tempdir().unwrap();
+    let mut engine = engine(home.path(), "value");
+    engine.want_snapshot();
+    let at = engine.sign(false).unwrap().seqno;
+    engine.flush().unwrap();
+    assert!(engine.snapshot_job().is_none());
+    engine.commit(at).unwrap();
+    let built = engine.snapshot_job().unwrap().run();
+    engine.record_snapshot(built).unwrap();
+    let evidence = engine.last().seqno;
+    engine.flush().unwrap();
+    // It is there, but not signed: no receipt yet.
+    engine.commit(evidence).unwrap();
+    assert!(engine.snapshot_under_way() && engine.snapshot_problem().is_none());
+    assert_eq!(names(home.path()), []);
+    sign(&mut engine, false);
+    assert!(!engine.snapshot_under_way() && engine.snapshot_problem().is_none());
+    assert_eq!(names(home.path()).len(), 1);
+}
+
+#[test]
+fn a_snapshot_reads_nothing_before_the_last_one() {
+    let home = write(Profile::Dual);
+    let last = names(home.path())[0];
+    let (_, path) = chunks(&home.path().join("ledger")).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(9).position(|part| part == b"one 3 xxx").unwrap();
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let ledger = Ledger::open(home.path(), settings(Profile::Dual)).unwrap();
+    assert!(ledger.snapshot().unwrap() > last);
+    ledger.close().unwrap();
+    assert_eq!(verify_home(home.path()).verdict, Verdict::Damaged);
+}
+
+#[test]
+fn a_recovery_without_the_evidence_of_its_snapshot_is_not_accused_of_a_missing_end() {
+    let home = tempfile::tempdir().unwrap();
+    let mut engine = engine(home.path(), "value");
+    engine.want_snapshot();
+    let at = sign(&mut engine, false);
+    let built = engine.snapshot_job().unwrap().run();
+    for number in 0..20 {
+        engine.propose(&Prepared::new(&record("meanwhile", &number.to_string()), None).unwrap()).unwrap();
+    }
+    engine.record_snapshot(built).unwrap();
+    sign(&mut engine, false);
+    drop(engine);
+    for (chunk, path) in chunks(&home.path().join("ledger")) {
+        if chunk.start > at {
+            fs::remove_file(path).unwrap();
+        }
+    }
+    let check = verify_home(home.path()).problems[0].check;
+    assert_eq!(check, Check::Expected);
+    let place = Home::open(home.path()).unwrap();
+    let (ledger, recovery) = Ledger::recover_in(&place, settings(Profile::Dual)).unwrap();
+    assert_eq!(recovery.kept_until.seqno, at);
+    assert!(ledger.with_engine(|engine| engine.last()).seqno < names(home.path())[0].evidence);
+    ledger.close().unwrap();
+    assert_eq!(verify_home(home.path()).problems, []);
+}
+
+#[test]
+fn rows_are_compared_with_the_entries_when_somebody_asks() {
+    let home = tempfile::tempdir().unwrap();
+    for folder in ["ledger", "snapshots"] {
+        fs::create_dir(home.path().join(folder)).unwrap();
+        for entry in fs::read_dir(fixture("valid").join(folder)).unwrap().map(Result::unwrap) {
+            fs::copy(entry.path(), home.path().join(folder).join(entry.file_name())).unwrap();
+        }
+    }
+    let path = home.path().join("ledger/ledger_3-14.committed");
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(7).position(|part| part == b"value 3").unwrap();
+    bytes[at] = b'V';
+    fs::write(&path, bytes).unwrap();
+    for rows in [false, true] {
+        let report = Verifier::new().verify_home(&Home::open(home.path()).unwrap(), rows).unwrap().0;
+        let named = report.problems.iter().any(|problem| problem.reason.contains("map \"public:records\""));
+        assert_eq!(named, rows, "{:?}", report.problems);
+    }
+}
+
+#[test]
+fn a_state_that_is_too_large_is_tried_again_when_there_is_twice_as_much_but_taken_when_somebody_asks() {
+    let home = tempfile::tempdir().unwrap();
+    let limited = Settings { max_snapshot_bytes: (1 << 20) + 30_000, ..settings(Profile::Raw) };
+    let ledger = Ledger::init(home.path(), limited.clone()).unwrap();
+    let mut known = 0;
+    let mut tried = 0;
+    for round in 0..40 {
+        fill(&ledger, &format!("round-{round}"), 10);
+        let state: u64 = chunks(&home.path().join("ledger")).len() as u64;
+        (tried, known) = (tried + state - known, state);
+    }
+    ledger.with_engine(|engine| {
+        assert!(matches!(engine.snapshot_problem(), Some(SnapshotError::TooLarge { max, .. }) if *max == limited.max_snapshot_bytes));
+    });
+    // A chunk ends at each try: those that succeeded, and one for every doubling of what was appended.
+    let taken = names(home.path());
+    assert!(!taken.is_empty() && tried < taken.len() as u64 + 6, "{tried} {taken:?}");
+    ledger.close().unwrap();
+    drop(ledger);
+    for _ in 0..5 {
+        let ledger = Ledger::open(home.path(), limited.clone()).unwrap();
+        fill(&ledger, "again", 1);
+        ledger.close().unwrap();
+    }
+    // Nor does every start try it.
+    assert!(chunks(&home.path().join("ledger")).len() as u64 <= known + 1);
+    assert_eq!(names(home.path()), taken);
+    let ledger = Ledger::open(home.path(), limited).unwrap();
+    let asked = ledger.snapshot().unwrap();
+    ledger.close().unwrap();
+    assert_eq!(names(home.path())[0], asked);
+    assert_eq!(verify_home(home.path()).problems, []);
+}
+
 #[test]
 fn snapshots_of_one_ledger_that_were_exchanged_are_noticed() {
     let home = write(Profile::Dual);
@@ -313,7 +614,7 @@ fn a_ledger_goes_on_without_the_chunks_that_a_snapshot_stands_for() {
         assert!(names(home.path()).contains(&taken));
         let reader = Reader::open_tail(open(&home.path().join("ledger"))).unwrap();
         assert_eq!(reader.first(), base.seqno + 1);
-        let secrets = load_secrets(&*open(&home.path().join("keys"))).unwrap();
+        let secrets = common::secrets(home.path());
         if profile.raw() {
             Receipts::new(&reader, &secrets).json(own.seqno).unwrap();
         }
@@ -323,6 +624,7 @@ fn a_ledger_goes_on_without_the_chunks_that_a_snapshot_stands_for() {
         assert!(value("one-3").starts_with(b"one 3"));
         assert!(value("four-3").starts_with(b"four 3"));
         assert_eq!(maps.get("private", b"two-7").unwrap().unwrap().value.unwrap(), b"two");
+        assert_eq!(maps.get("public:app.records", b"gone").unwrap(), None);
     }
 }
 
@@ -377,6 +679,7 @@ fn a_service_recovers_from_a_snapshot_and_the_chunks_behind_it_or_from_a_snapsho
         let (ledger, recovery) = Ledger::recover_in(&place, settings(Profile::Dual)).unwrap();
         assert_eq!((recovery.kept_until.seqno, recovery.from_snapshot), (until, Some(base)));
         fill(&ledger, "after", 40);
+        ledger.snapshot().unwrap();
         ledger.close().unwrap();
         drop(ledger);
         let report = verify_home(copy.path());

@@ -10,7 +10,7 @@
 
 mod common;
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use common::{chunks, each_entry, record};
 use ledger_chain::{
@@ -20,7 +20,7 @@ use ledger_chain::{
 };
 
 fn settings() -> Settings {
-    Settings { sign_after: Duration::from_secs(3600), chunk_bytes: 9_000, ..Settings::default() }
+    Settings { chunk_bytes: 9_000, ..common::settings() }
 }
 
 /// A closed chunk and an open one with signed entries, and two behind the last signature.

@@ -12,17 +12,12 @@ mod common;
 
 use std::{fs, sync::Arc, time::Duration};
 
-use common::{record, verify};
+use common::{record, settings, verify};
 use ledger_chain::{
     WriteSet,
     verify::Verdict,
     writer::{Home, Ledger, LedgerError, Prepared, Profile, Settings},
 };
-
-fn settings() -> Settings {
-    // Signatures come by count or on demand in these tests, never by the clock.
-    Settings { sign_after: Duration::from_secs(3600), ..Settings::default() }
-}
 
 #[test]
 fn a_new_ledger_verifies_in_every_profile() {

@@ -351,3 +351,54 @@ fn a_passphrase_comes_from_a_file_or_the_environment_and_is_asked_for() {
     let read = chain(at, &["read", "home", "--json"], "");
     assert!(read.code == Some(0) && read.err.contains("Private maps stay closed"), "{}", read.err);
 }
+
+#[test]
+fn the_passphrase_of_existing_keys_is_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    for name in ["one", "two"] {
+        std::fs::write(at.join(name), name).unwrap();
+        std::fs::set_permissions(at.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    done(at, &["init", "home"], "");
+    assert!(chain(at, &["change-passphrase", "home"], "").err.contains("--new-passphrase-file"));
+    let change = |args: &[&str]| chain(at, &[&["change-passphrase", "home"], args].concat(), "");
+    let first = change(&["--new-passphrase-file", "one"]);
+    assert_eq!(first.out, "the new passphrase protects the keys in home/keys\n");
+    assert!(first.err.contains("Copies of home/keys"), "{}", first.err);
+    assert!(chain(at, &["append", "home", "m", "k", "v"], "").err.contains("--passphrase-file"));
+    assert!(change(&["--new-passphrase-file", "two"]).err.contains("--passphrase-file"));
+    assert_eq!(change(&["--passphrase-file", "one", "--new-passphrase-file", "two"]).code, Some(0));
+    assert!(change(&["--passphrase-file", "one", "--remove"]).err.contains("not the right one"));
+    done(at, &["append", "home", "m", "k", "v", "--passphrase-file", "two"], "");
+    let last = change(&["--passphrase-file", "two", "--remove"]);
+    assert_eq!(last.out, "no passphrase protects the keys in home/keys any more\n");
+    assert_eq!(done(at, &["get", "home", "m", "k"], ""), "v\n");
+    let missing = chain(at, &["change-passphrase", "nowhere", "--remove"], "");
+    assert!(missing.err.contains("nowhere holds no ledger"), "{}", missing.err);
+}
+
+#[test]
+fn what_was_moved_away_is_said_by_every_command_that_reads() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    done(at, &["init", "home"], "");
+    done(at, &["append", "home", "public:a", "k", "v"], "");
+    let snapshot = done(at, &["snapshot", "home"], "");
+    let covered = snapshot.rsplit('_').nth(1).unwrap();
+    done(at, &["append", "home", "public:a", "l", "w"], "");
+    std::fs::remove_file(at.join(format!("home/ledger/ledger_1-{covered}.committed"))).unwrap();
+    let first = covered.parse::<u64>().unwrap() + 1;
+    let note = format!("Entries 1 to {covered} are not here");
+    for args in [&["read", "home"][..], &["export", "home"], &["stat", "home"]] {
+        let run = chain(at, args, "");
+        assert!(run.code == Some(0) && run.err.contains(&note), "{args:?} {}", run.err);
+    }
+    let from = first.to_string();
+    assert_eq!(chain(at, &["read", "home", "--from", &from, "--json"], "").err, "");
+    let follow = chain(at, &["follow", "home"], "");
+    let said = format!("entry 1 is not here any more, the first one is {first}");
+    assert!(follow.code == Some(1) && follow.err.contains(&said), "{}", follow.err);
+    let receipt = chain(at, &["receipt", "home", "3.5"], "");
+    assert!(receipt.err.contains("entry 5 is not here any more"), "{}", receipt.err);
+}

@@ -12,6 +12,7 @@ pub fn cpu(children: bool) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
+/// Since the start.
 pub fn peak_memory_mb() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap();

@@ -5,7 +5,7 @@ use std::{fmt::Display, io, path::Path};
 use ledger_fs::Dir;
 
 use crate::{
-    directory::{ChunkFile, list},
+    directory::{ChunkFile, Listing, list},
     format::ChunkName,
     store::StoreError,
     verify::{Batch, ChunkReader, Problem},
@@ -58,7 +58,7 @@ impl Cursor {
         let listing = list(folder)?;
         let Some(chunk) = listing.chunks.iter().rfind(|chunk| chunk.name.start <= seqno) else {
             return match listing.chunks.first() {
-                Some(_) => Err(StoreError::NotFound { seqno }),
+                Some(first) => Err(StoreError::Gone { seqno, first: first.name.start }),
                 // Nothing was written yet.
                 None => Ok(Self::at_chunk(1)),
             };
@@ -164,17 +164,31 @@ impl Cursor {
 
 /// The chunk that begins with an entry, whatever its state. `None` if there is none, or it is only just being made.
 fn open(folder: &dyn Dir, start: u64) -> Result<Option<ChunkReader>, StoreError> {
+    let mut behind = None;
     for _ in 0..MAX_RETRIES {
         let listing = list(folder)?;
         let Some(chunk) = listing.chunks.iter().find(|chunk| chunk.name.start == start) else {
-            return Ok(None);
+            behind = first_behind(&listing, start);
+            if behind.is_none() {
+                return Ok(None);
+            }
+            // It may have been renamed while the folder was listed.
+            continue;
         };
         match attach(folder, *chunk) {
             Err(StoreError::File(error)) if error.kind() == io::ErrorKind::NotFound => {}
             other => return other,
         }
     }
-    Ok(None)
+    behind.map_or(Ok(None), |first| Err(StoreError::Gone { seqno: start, first }))
+}
+
+/// The first entry behind a gap that holds the entry `seqno`: its chunk was moved away. `None` if it is in a chunk, or still to come.
+fn first_behind(listing: &Listing, seqno: u64) -> Option<u64> {
+    let holds =
+        |chunk: &ChunkFile| chunk.name.start <= seqno && chunk.name.end.is_none_or(|end| end >= seqno);
+    let behind = listing.chunks.iter().map(|chunk| chunk.name.start).find(|start| *start > seqno);
+    behind.filter(|_| !listing.chunks.iter().any(holds))
 }
 
 fn attach(folder: &dyn Dir, chunk: ChunkFile) -> Result<Option<ChunkReader>, StoreError> {

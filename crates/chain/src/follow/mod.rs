@@ -65,8 +65,8 @@ impl Follower {
     /// for which it gives an error counts as handed out.
     ///
     /// # Errors
-    /// [`StoreError`] as the error of `visit`: [`StoreError::NotFound`] if the folder begins behind the first entry that is
-    /// wanted, [`StoreError::Damaged`], and those of the file system.
+    /// [`StoreError`] as the error of `visit`: [`StoreError::Gone`] if the chunk of the next entry was moved away,
+    /// [`StoreError::Damaged`], and those of the file system.
     pub fn poll<E: From<StoreError>>(
         &mut self,
         mut visit: impl FnMut(&Entry<'_>) -> Result<bool, E>,

@@ -12,10 +12,6 @@ impl<'a> Cursor<'a> {
         Self { rest: bytes, at: 0 }
     }
 
-    pub(crate) fn at(&self) -> u64 {
-        self.at
-    }
-
     pub(crate) fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -69,6 +65,27 @@ impl<'a> Cursor<'a> {
     pub(crate) fn bytes(&mut self, what: &'static str) -> Result<&'a [u8], FormatError> {
         let length = self.u64(what)?;
         self.take(what, length)
+    }
+
+    /// The name of a map.
+    pub(crate) fn map_name(&mut self) -> Result<&'a str, FormatError> {
+        let offset = self.at;
+        std::str::from_utf8(self.bytes("map name")?).map_err(|_| FormatError::MapName { offset })
+    }
+
+    /// The next of the items that fill what is left; `None` at the end and after the first error.
+    pub(crate) fn next_item<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, FormatError>,
+    ) -> Option<Result<T, FormatError>> {
+        if self.is_empty() {
+            return None;
+        }
+        let item = read(self);
+        if item.is_err() {
+            *self = Self::new(&[]);
+        }
+        Some(item)
     }
 
     pub(crate) fn end(&self, what: &'static str) -> Result<(), FormatError> {

@@ -162,44 +162,13 @@ impl<'a> Maps<'a> {
     pub fn of_private(bytes: &'a [u8]) -> Self {
         Self { cursor: Cursor::new(bytes) }
     }
-
-    fn read(&mut self) -> Result<MapWrites<'a>, FormatError> {
-        let cursor = &mut self.cursor;
-        let offset = cursor.at();
-        let name = cursor.bytes("map name")?;
-        let name = std::str::from_utf8(name).map_err(|_| FormatError::MapName { offset })?;
-        let read_version = cursor.u64("read version")?;
-        let reads = cursor.u64("read count")?;
-        if reads != 0 {
-            return Err(FormatError::Reads { map: name.to_owned(), found: reads });
-        }
-        let write_count = cursor.u64("write count")?;
-        let writes = *cursor;
-        for _ in 0..write_count {
-            cursor.bytes("key")?;
-            cursor.bytes("value")?;
-        }
-        let remove_count = cursor.u64("remove count")?;
-        let removes = *cursor;
-        for _ in 0..remove_count {
-            cursor.bytes("removed key")?;
-        }
-        Ok(MapWrites { name, read_version, write_count, remove_count, writes, removes })
-    }
 }
 
 impl<'a> Iterator for Maps<'a> {
     type Item = Result<MapWrites<'a>, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.cursor.is_empty() {
-            return None;
-        }
-        let map = self.read();
-        if map.is_err() {
-            self.cursor = Cursor::new(&[]);
-        }
-        Some(map)
+        self.cursor.next_item(MapWrites::read)
     }
 }
 
@@ -244,6 +213,27 @@ impl<'a> MapWrites<'a> {
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Option<&'a [u8]>> {
         self.iter().find(|(k, _)| *k == key).map(|(_, value)| value)
+    }
+
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, FormatError> {
+        let name = cursor.map_name()?;
+        let read_version = cursor.u64("read version")?;
+        let reads = cursor.u64("read count")?;
+        if reads != 0 {
+            return Err(FormatError::Reads { map: name.to_owned(), found: reads });
+        }
+        let write_count = cursor.u64("write count")?;
+        let writes = *cursor;
+        for _ in 0..write_count {
+            cursor.bytes("key")?;
+            cursor.bytes("value")?;
+        }
+        let remove_count = cursor.u64("remove count")?;
+        let removes = *cursor;
+        for _ in 0..remove_count {
+            cursor.bytes("removed key")?;
+        }
+        Ok(Self { name, read_version, write_count, remove_count, writes, removes })
     }
 }
 

@@ -6,8 +6,9 @@ use ledger_fs::Dir;
 
 use super::{
     MapsError, Version,
-    build::RunWriter,
-    run::{Record, Run, composite},
+    collect::Collector,
+    run::{Run, composite},
+    write::{RunHead, write_parts},
 };
 use crate::{
     format::{Entry, PublicDomain, TxId},
@@ -29,15 +30,14 @@ pub(super) fn build(
         snapshot::base_of(reader, snapshots)?.map(|base| base.file)
     };
     let Some(file) = file else { return Ok(None) };
-    let mut records = Vec::new();
-    each_row(&file, secrets, |key, seqno, _| records.push(Record { key, seqno }))?;
-    records.sort_unstable();
+    let mut collector = Collector::new(&**index);
+    each_row(&file, secrets, |map, key, seqno, _| {
+        collector.add(map, key, seqno);
+        Ok(collector.relieve()?)
+    })?;
     let last = file.name().seqno;
-    let mut writer = RunWriter::begin(&**index, Run::base_name(last), 1, last)?;
-    for record in records {
-        writer.add(&record)?;
-    }
-    Ok(Some(writer.finish(file.digest())?))
+    let head = RunHead { name: Run::base_name(last), first: 1, last, digest: *file.digest() };
+    write_parts(&**index, &head, &collector.finish()?).map(Some)
 }
 
 /// Whether a run was made of a snapshot that is there, and that the ledger records.
@@ -71,9 +71,10 @@ pub(super) fn values(
     let name = found.ok_or(MapsError::Index { seqno: run.last() })?;
     let file = SnapshotFile::load(snapshots, name)?;
     let snapshot = file.snapshot()?;
-    each_row(&file, secrets, |key, seqno, value| {
+    each_row(&file, secrets, |map, key, seqno, value| {
         let txid = TxId { view: snapshot.view_of(seqno), seqno };
-        values.insert(key, Version { txid, value: Some(value.to_vec()) });
+        values.insert(composite(map, key), Version { txid, value: Some(value.to_vec()) });
+        Ok(())
     })?;
     Ok(values)
 }
@@ -82,7 +83,7 @@ pub(super) fn values(
 fn each_row(
     file: &SnapshotFile,
     secrets: &Secrets,
-    mut row: impl FnMut(Vec<u8>, u64, &[u8]),
+    mut row: impl FnMut(&str, &[u8], u64, &[u8]) -> Result<(), MapsError>,
 ) -> Result<(), MapsError> {
     let snapshot = file.snapshot()?;
     let private = secrets.at(snapshot.seqno).map(|secret| snapshot.open_private(secret)).transpose()?;
@@ -91,7 +92,7 @@ fn each_row(
         let map = map?;
         for found in map.rows() {
             let found = found?;
-            row(composite(map.name, found.key), found.version, found.value);
+            row(map.name, found.key, found.version, found.value)?;
         }
     }
     Ok(())

@@ -1,18 +1,27 @@
-//! Brings the index up to date: runs for closed chunks that have none, merged when there are many.
+//! Brings the index up to date: a run for closed chunks that have none, merged with others when there are many.
 
-use std::{io, path::Path, sync::Arc, thread};
+use std::{
+    panic::resume_unwind,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
-use ledger_fs::{Dir, Open, Replacement, temporary_name};
+use ledger_fs::Dir;
 
 use super::{
     MapsError, base,
-    cursor::MergedRuns,
-    run::{HEADER_BYTES, MAGIC, Record, Run, composite},
+    collect::{Collector, PART, Part},
+    cursor::MergedRecords,
+    run::Run,
+    write::{RunHead, write_parts, write_run},
 };
 use crate::{
     crypto::{LedgerSecret, sha256},
-    directory::write_all_at,
-    format::{Digest, Entry, Maps, PublicDomain},
+    format::{Entry, Maps, PublicDomain},
     store::Reader,
     verify::Secrets,
 };
@@ -20,22 +29,23 @@ use crate::{
 /// So many runs of one size class become one of the next.
 const FAN_IN: usize = 8;
 
-/// Chunks whose entries go into one new run: so many records are sorted in memory.
-const MAX_RECORDS_IN_MEMORY: usize = 1 << 18;
+/// Entries that a thread takes at once.
+const PIECE_ENTRIES: u64 = 1 << 17;
 
-const WRITE_BYTES: usize = 1 << 20;
+/// So many pieces become a run, and need not be read again should the power fail.
+const PIECES_PER_RUN: usize = 64;
 
-/// Gives the keys that an entry touches.
+/// Gives the map and the key of everything that an entry touches.
 pub(super) fn index_entry(
     bytes: &[u8],
     secret: Option<&LedgerSecret>,
-    key: &mut impl FnMut(Vec<u8>),
+    key: &mut impl FnMut(&str, &[u8]),
 ) -> Result<(), MapsError> {
     let (entry, _) = Entry::parse(bytes)?;
     let mut add = |maps: Maps<'_>| -> Result<(), MapsError> {
         for map in maps {
             let map = map?;
-            map.iter().for_each(|(name, _)| key(composite(map.name, name)));
+            map.iter().for_each(|(name, _)| key(map.name, name));
         }
         Ok(())
     };
@@ -59,40 +69,64 @@ pub(super) fn catch_up(
         runs.extend(base::build(reader, index, snapshots, secrets)?);
     }
     let covered = runs.last().map_or(0, Run::last);
-    let pieces = pieces(reader, covered);
-    // Pieces are built in parallel, but added in order.
-    let threads = thread::available_parallelism().map_or(1, usize::from);
-    for group in pieces.chunks(threads) {
-        let built: Vec<Result<Run, MapsError>> = thread::scope(|scope| {
-            let workers: Vec<_> = group
-                .iter()
-                .map(|(first, last)| scope.spawn(|| build(reader, &**index, secrets, *first, *last)))
-                .collect();
-            workers.into_iter().map(|worker| worker.join().unwrap_or(Err(MapsError::Busy))).collect()
-        });
-        for run in built {
-            runs.push(run?);
-            merge_small(&**index, &mut runs)?;
-        }
+    for group in pieces(reader.closed(), covered).chunks(PIECES_PER_RUN) {
+        let (Some((first, _)), Some((_, last))) = (group.first(), group.last()) else { continue };
+        let parts = collect(reader, &**index, secrets, group)?;
+        let digest = sha256(&reader.read(*last)?);
+        let head = RunHead { name: Run::file_name(*first, *last), first: *first, last: *last, digest };
+        runs.push(write_parts(&**index, &head, &parts)?);
+        merge_small(&**index, &mut runs)?;
     }
     runs.reverse();
     Ok(runs)
 }
 
-/// Sequence numbers of closed chunks without a run, in pieces.
-fn pieces(reader: &Reader, covered: u64) -> Vec<(u64, u64)> {
+/// Sequence numbers of closed chunks without a run, in pieces of about the same size, whatever the size of the chunks.
+fn pieces(chunks: impl Iterator<Item = (u64, u64)>, covered: u64) -> Vec<(u64, u64)> {
     let mut pieces: Vec<(u64, u64)> = Vec::new();
-    for (first, last) in reader.closed().filter(|(_, last)| *last > covered) {
-        let first = first.max(covered.saturating_add(1));
-        // Chunks are small by default; several make a piece.
-        match pieces.last_mut() {
-            Some(piece) if last.saturating_sub(piece.0) < (MAX_RECORDS_IN_MEMORY as u64) / 4 => {
-                piece.1 = last;
-            }
-            _ => pieces.push((first, last)),
+    for (first, last) in chunks.filter(|(_, last)| *last > covered) {
+        let mut first = first.max(covered.saturating_add(1));
+        if let Some((begin, end)) = pieces.last_mut() {
+            *end = last.min(begin.saturating_add(PIECE_ENTRIES - 1));
+            first = end.saturating_add(1);
+        }
+        while first <= last {
+            let end = last.min(first.saturating_add(PIECE_ENTRIES - 1));
+            pieces.push((first, end));
+            first = end.saturating_add(1);
         }
     }
     pieces
+}
+
+/// The records of some pieces, read by all processors.
+fn collect(
+    reader: &Reader,
+    index: &dyn Dir,
+    secrets: &Secrets,
+    pieces: &[(u64, u64)],
+) -> Result<Vec<Part>, MapsError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<Part>, MapsError> {
+        let mut collector = Collector::new(index);
+        while let Some((first, last)) = pieces.get(next.fetch_add(1, Ordering::Relaxed)) {
+            reader.scan(*first, |seqno, bytes| {
+                index_entry(bytes, secrets.at(seqno), &mut |map, key| collector.add(map, key, seqno))?;
+                collector.relieve()?;
+                Ok::<_, MapsError>(seqno < *last)
+            })?;
+        }
+        Ok(collector.finish()?)
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(pieces.len());
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut parts = work()?;
+        for other in others {
+            parts.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic))?);
+        }
+        Ok(parts)
+    })
 }
 
 /// The runs in the folder that fit together and fit the ledger; everything else is removed.
@@ -100,12 +134,14 @@ fn existing(reader: &Reader, index: &dyn Dir, snapshots: Option<&dyn Dir>) -> Re
     let mut found = Vec::new();
     for entry in index.entries(Path::new(""))? {
         let name = entry?.name.to_string_lossy().into_owned();
-        if !name.starts_with("run_") && !name.starts_with("base_") {
-            continue;
-        }
-        match Run::open(index, &name)? {
-            Some(run) => found.push(run),
-            None => index.remove(Path::new(&name))?,
+        if name.starts_with("run_") || name.starts_with("base_") {
+            match Run::open(index, &name)? {
+                Some(run) => found.push(run),
+                None => index.remove(Path::new(&name))?,
+            }
+        } else if name.starts_with(PART) {
+            // A crash came before it lost its name.
+            index.remove(Path::new(&name))?;
         }
     }
     // The longer of two runs that begin alike is a merge whose parts were not removed yet.
@@ -129,30 +165,6 @@ fn existing(reader: &Reader, index: &dyn Dir, snapshots: Option<&dyn Dir>) -> Re
     Ok(runs)
 }
 
-fn build(
-    reader: &Reader,
-    index: &dyn Dir,
-    secrets: &Secrets,
-    first: u64,
-    last: u64,
-) -> Result<Run, MapsError> {
-    let mut records = Vec::new();
-    let mut digest = Digest::default();
-    reader.scan(first, |seqno, bytes| {
-        if seqno == last {
-            digest = sha256(bytes);
-        }
-        index_entry(bytes, secrets.at(seqno), &mut |key| records.push(Record { key, seqno }))?;
-        Ok::<_, MapsError>(seqno < last)
-    })?;
-    records.sort_unstable();
-    let mut writer = RunWriter::begin(index, Run::file_name(first, last), first, last)?;
-    for record in records {
-        writer.add(&record)?;
-    }
-    writer.finish(&digest)
-}
-
 /// Merges the newest runs as long as there are enough of similar size.
 fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
     while let Some(at) = runs.len().checked_sub(FAN_IN) {
@@ -164,16 +176,17 @@ fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
         if Some(class(first)) > newest || first.is_base() {
             return Ok(());
         }
-        let mut merged = MergedRuns::new(group.iter(), b"")?;
-        let (from, to) = (first.first(), last.last());
-        let mut writer = RunWriter::begin(index, Run::file_name(from, to), from, to)?;
-        while let Some(record) = merged.next()? {
-            writer.add(&record)?;
-        }
-        let run = writer.finish(last.digest())?;
+        let head = RunHead {
+            name: Run::file_name(first.first(), last.last()),
+            first: first.first(),
+            last: last.last(),
+            digest: *last.digest(),
+        };
+        let bytes = group.iter().map(Run::record_bytes).sum();
+        let merged = write_run(index, &head, MergedRecords::of_runs(group.iter(), b"")?, bytes)?;
         let parts: Vec<_> = group.iter().map(|run| run.name.clone()).collect();
         runs.truncate(at);
-        runs.push(run);
+        runs.push(merged);
         for part in parts {
             index.remove(Path::new(&part))?;
         }
@@ -181,61 +194,37 @@ fn merge_small(index: &dyn Dir, runs: &mut Vec<Run>) -> Result<(), MapsError> {
     Ok(())
 }
 
-/// Writes a run piece by piece; offsets are kept in memory, 8 bytes a record.
-pub(super) struct RunWriter<'a> {
-    name: String,
-    index: &'a dyn Dir,
-    replacement: Replacement<'a>,
-    first: u64,
-    last: u64,
-    offsets: Vec<u8>,
-    written: u64,
-    pending: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
 
-impl<'a> RunWriter<'a> {
-    pub(super) fn begin(index: &'a dyn Dir, name: String, first: u64, last: u64) -> io::Result<Self> {
-        let replacement = Replacement::begin(index, temporary_name(Path::new(&name)), Open::WRITE.private())?;
-        Ok(Self {
-            name,
-            index,
-            replacement,
-            first,
-            last,
-            offsets: Vec::new(),
-            written: HEADER_BYTES,
-            pending: Vec::new(),
-        })
-    }
+    use super::*;
 
-    pub(super) fn add(&mut self, record: &Record) -> io::Result<()> {
-        let offset = self.written.saturating_add(self.pending.len() as u64);
-        self.offsets.extend_from_slice(&offset.to_le_bytes());
-        let length = u32::try_from(record.key.len()).unwrap_or(u32::MAX);
-        self.pending.extend_from_slice(&length.to_le_bytes());
-        self.pending.extend_from_slice(&record.key);
-        self.pending.extend_from_slice(&record.seqno.to_le_bytes());
-        if self.pending.len() >= WRITE_BYTES { self.write() } else { Ok(()) }
-    }
-
-    fn write(&mut self) -> io::Result<()> {
-        write_all_at(self.replacement.file(), &self.pending, self.written)?;
-        self.written = self.written.saturating_add(self.pending.len() as u64);
-        self.pending.clear();
-        Ok(())
-    }
-
-    pub(super) fn finish(mut self, digest: &Digest) -> Result<Run, MapsError> {
-        self.write()?;
-        write_all_at(self.replacement.file(), &self.offsets, self.written)?;
-        let records = (self.offsets.len() / 8) as u64;
-        let mut header = MAGIC.to_vec();
-        for field in [self.first, self.last, records, self.written] {
-            header.extend_from_slice(&field.to_le_bytes());
+    proptest! {
+        #[test]
+        fn pieces_cover_everything_once_and_none_is_too_large(
+            sizes in prop::collection::vec(prop::sample::select(vec![1, 700, PIECE_ENTRIES, 5 * PIECE_ENTRIES + 3]), 0..30),
+            covered in 0..3 * PIECE_ENTRIES,
+        ) {
+            let mut last = 0;
+            let chunks: Vec<_> = sizes
+                .into_iter()
+                .map(|size| {
+                    let first = last + 1;
+                    last += size;
+                    (first, last)
+                })
+                .collect();
+            let mut next = covered + 1;
+            let pieces = pieces(chunks.into_iter(), covered);
+            for (first, end) in &pieces {
+                prop_assert_eq!(*first, next);
+                prop_assert!(first <= end && end - first < PIECE_ENTRIES);
+                next = end + 1;
+            }
+            prop_assert!(pieces.is_empty() && last <= covered || next == last + 1);
+            // Small chunks share a piece.
+            prop_assert!(pieces.len() as u64 <= last / PIECE_ENTRIES + 1);
         }
-        header.extend_from_slice(digest);
-        write_all_at(self.replacement.file(), &header, 0)?;
-        self.replacement.commit(Path::new(&self.name))?;
-        Run::open(self.index, &self.name)?.ok_or(MapsError::Index { seqno: self.last })
     }
 }

@@ -12,10 +12,14 @@
 //!
 //! # Index
 //!
-//! Beside the ledger, in `index/`, lie *runs*: immutable files that say which entry wrote which key. A run covers whole closed
-//! chunks. Eight runs of one size class are merged into one of the next, so their number grows with the logarithm of the ledger. The
-//! open chunk is read at the start and kept in memory. Values are not in the index; they are read from the ledger. Everything
-//! in the folder can be removed at any time: what is missing or does not fit is built again when maps are opened.
+//! Beside the ledger, in `index/`, lie *runs*: immutable files that say which entry wrote which key. A run covers entries of closed
+//! chunks, up to 8 million when an index is built. Eight runs of one size class are merged into one of the next, so their number
+//! grows with the logarithm of the ledger. The open chunk is read at the start and kept in memory. Values are not in the index;
+//! they are read from the ledger. Everything in the folder can be removed at any time: what is missing or does not fit is built
+//! again when maps are opened.
+//!
+//! Building takes the same memory for any ledger: every thread sorts 32 MiB of records at a time and writes them to a file of its
+//! own, and these are read side by side to write the run.
 //!
 //! Without an index, one begins with the newest snapshot that is whole and belongs to the ledger: a run `base_1-<S>` that has the
 //! latest entry of every key with a value. Who asks for the history of a key, or for a state before S, has the whole index built
@@ -46,9 +50,12 @@
 
 mod base;
 mod build;
+mod collect;
 mod cursor;
 mod error;
+mod history;
 mod run;
+mod write;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -62,6 +69,7 @@ use ledger_fs::{Dir, File, Open};
 use zeroize::Zeroizing;
 
 pub use error::MapsError;
+pub use history::History;
 
 use crate::{
     format::{Entry, MapWrites, Maps as DomainMaps, PUBLIC_PREFIX, PublicDomain, TxId},
@@ -157,8 +165,8 @@ impl Maps {
         let mut maps = Self { reader, secrets, runs, recent, folders, full, values };
         let mut recent = BTreeMap::<Vec<u8>, Vec<u64>>::new();
         maps.reader.scan(covered.saturating_add(1), |seqno, bytes| {
-            index_entry(bytes, maps.secrets.at(seqno), &mut |key| {
-                recent.entry(key).or_default().push(seqno);
+            index_entry(bytes, maps.secrets.at(seqno), &mut |map, key| {
+                recent.entry(run::composite(map, key)).or_default().push(seqno);
             })?;
             Ok::<_, MapsError>(true)
         })?;
@@ -207,21 +215,15 @@ impl Maps {
         found.map(|found| self.version(map, key, found)).transpose()
     }
 
-    /// Everything that was ever done to a key, oldest first.
+    /// Everything that was ever done to a key, oldest first; read one by one, so that a long history takes no memory.
     ///
     /// # Errors
     /// A [`MapsError`].
-    pub fn history(&self, map: &str, key: &[u8]) -> Result<Vec<Version>, MapsError> {
+    pub fn history(&self, map: &str, key: &[u8]) -> Result<History<'_>, MapsError> {
         if self.lacks(0) {
             return self.full()?.history(map, key);
         }
-        let composite = run::composite(map, key);
-        let mut seqnos = Vec::new();
-        for run in self.runs.iter().rev() {
-            seqnos.extend(run.all(&composite)?);
-        }
-        seqnos.extend(self.recent.get(&composite).into_iter().flatten());
-        seqnos.into_iter().map(|seqno| self.version(map, key, seqno)).collect()
+        History::new(self, map, key)
     }
 
     /// Rows of a map in the order of their keys, from `from` on (inclusive), as they were after the entry `seqno`

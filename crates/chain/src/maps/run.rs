@@ -2,15 +2,28 @@ use std::{io, path::Path, sync::Arc};
 
 use ledger_fs::{Dir, File, Open};
 
+use super::cursor::RecordCursor;
 use crate::{directory::read_at, format::Digest};
 
 pub(super) const MAGIC: &[u8; 8] = b"LCHRUN1\0";
 pub(super) const HEADER_BYTES: u64 = 72;
 
+/// A record without its key.
+pub(super) const RECORD_BYTES: u64 = 12;
+
 /// The key under which a write is indexed.
 pub(super) fn composite(map: &str, key: &[u8]) -> Vec<u8> {
+    let mut composite = Vec::with_capacity(map.len().saturating_add(key.len()).saturating_add(4));
+    put_composite(&mut composite, map, key);
+    composite
+}
+
+/// Adds it to `out`.
+pub(super) fn put_composite(out: &mut Vec<u8>, map: &str, key: &[u8]) {
     let length = u32::try_from(map.len()).unwrap_or(u32::MAX);
-    [&length.to_be_bytes()[..], map.as_bytes(), key].concat()
+    out.extend_from_slice(&length.to_be_bytes());
+    out.extend_from_slice(map.as_bytes());
+    out.extend_from_slice(key);
 }
 
 /// An immutable index file.
@@ -25,10 +38,10 @@ pub(super) struct Run {
     digest: Digest,
 }
 
-/// One record.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Record {
-    pub(super) key: Vec<u8>,
+/// One record, borrowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Record<'a> {
+    pub(super) key: &'a [u8],
     pub(super) seqno: u64,
 }
 
@@ -91,34 +104,37 @@ impl Run {
         &self.digest
     }
 
-    /// End of the records.
-    pub(super) fn table(&self) -> u64 {
-        self.table
+    /// What the records take.
+    pub(super) fn record_bytes(&self) -> u64 {
+        self.table.saturating_sub(HEADER_BYTES)
     }
 
-    pub(super) fn file(&self) -> &dyn File {
-        &*self.file
+    /// Goes through the records from the one number `record` on.
+    pub(super) fn cursor(&self, record: u64) -> io::Result<RecordCursor<'_>> {
+        let offset = if record < self.records { self.offset(record)? } else { self.table };
+        RecordCursor::new(&*self.file, offset, self.table)
     }
 
     /// Offset of a record.
-    pub(super) fn offset(&self, record: u64) -> io::Result<u64> {
+    fn offset(&self, record: u64) -> io::Result<u64> {
         let at = self.table.saturating_add(record.saturating_mul(8));
-        Ok(u64::from_le_bytes(read_at(self.file(), at, 8)?.try_into().unwrap_or_default()))
+        Ok(u64::from_le_bytes(read_at(&*self.file, at, 8)?.try_into().unwrap_or_default()))
     }
 
-    fn record(&self, record: u64) -> io::Result<Record> {
+    /// Key and sequence number of a record.
+    fn record(&self, record: u64) -> io::Result<(Vec<u8>, u64)> {
         let offset = self.offset(record)?;
-        let length = u32::from_le_bytes(read_at(self.file(), offset, 4)?.try_into().unwrap_or_default());
-        let end = offset.saturating_add(u64::from(length)).saturating_add(12);
+        let length = u32::from_le_bytes(read_at(&*self.file, offset, 4)?.try_into().unwrap_or_default());
+        let end = offset.saturating_add(u64::from(length)).saturating_add(RECORD_BYTES);
         if end > self.table {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!("{} is damaged; remove it", self.name),
             ));
         }
-        let bytes = read_at(self.file(), offset.saturating_add(4), (length as usize).saturating_add(8))?;
-        let (key, seqno) = bytes.split_at_checked(length as usize).unwrap_or_default();
-        Ok(Record { key: key.to_vec(), seqno: u64::from_le_bytes(seqno.try_into().unwrap_or_default()) })
+        let mut key = read_at(&*self.file, offset.saturating_add(4), (length as usize).saturating_add(8))?;
+        let seqno = key.split_off(length as usize);
+        Ok((key, u64::from_le_bytes(seqno.try_into().unwrap_or_default())))
     }
 
     /// The first record that is not below `(key, seqno)`.
@@ -126,8 +142,8 @@ impl Run {
         let (mut low, mut high) = (0, self.records);
         while low < high {
             let middle = low.midpoint(high);
-            let record = self.record(middle)?;
-            if (record.key.as_slice(), record.seqno) < (key, seqno) {
+            let (found, at) = self.record(middle)?;
+            if (found.as_slice(), at) < (key, seqno) {
                 low = middle.saturating_add(1);
             } else {
                 high = middle;
@@ -143,20 +159,7 @@ impl Run {
         }
         let above = self.lower_bound(key, seqno.saturating_add(1))?;
         let Some(at) = above.checked_sub(1) else { return Ok(None) };
-        let record = self.record(at)?;
-        Ok((record.key == key && record.seqno <= seqno).then_some(record.seqno))
-    }
-
-    /// All entries that touched the key.
-    pub(super) fn all(&self, key: &[u8]) -> io::Result<Vec<u64>> {
-        let mut found = Vec::new();
-        for at in self.lower_bound(key, 0)?..self.records {
-            let record = self.record(at)?;
-            if record.key != key {
-                break;
-            }
-            found.push(record.seqno);
-        }
-        Ok(found)
+        let (found, at) = self.record(at)?;
+        Ok((found == key && at <= seqno).then_some(at))
     }
 }

@@ -35,8 +35,10 @@ pub enum SnapshotError {
         /// The entry.
         seqno: u64,
     },
-    /// The state is too large for one entry.
-    #[error("the maps take {bytes} bytes, a snapshot holds at most {max}; the ledger goes on without")]
+    /// The state is larger than a snapshot may be.
+    #[error(
+        "the maps take {bytes} bytes, a snapshot holds at most {max}; the ledger goes on without. `ledger chain snapshot` takes one of up to 1 GiB, --max-snapshot-bytes lets writers do so"
+    )]
     TooLarge {
         /// What they take.
         bytes: u64,

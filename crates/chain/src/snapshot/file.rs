@@ -113,6 +113,17 @@ impl SnapshotFile {
         Err(foreign(format!("entry {evidence} of the ledger does not record its digest")))
     }
 
+    /// Whether the ledger ends before the evidence, which was signed, and no recovery has taken its place: entries are missing.
+    pub(crate) fn is_ahead_of(&self, reader: &Reader) -> Result<bool, SnapshotError> {
+        let last = reader.last();
+        if last == 0 || self.evidence.seqno <= last {
+            return Ok(false);
+        }
+        let bytes = reader.read(last)?;
+        let (entry, _) = Entry::parse(&bytes)?;
+        Ok(entry.txid().view <= self.evidence.view)
+    }
+
     /// Whether the ledger had the same entries up to the signature: by the leaf of that, or by the tree that the first signature
     /// behind it records. `None` if neither is there.
     fn has_history_of(&self, reader: &Reader) -> Result<Option<bool>, SnapshotError> {
@@ -232,6 +243,12 @@ pub(crate) fn set_aside(folder: &dyn Dir, name: SnapshotName) -> io::Result<Stri
     folder.rename(Path::new(&name.to_string()), Path::new(&aside))?;
     folder.sync(Path::new(""))?;
     Ok(aside)
+}
+
+/// Takes the snapshots out of the way that are about entries behind `seqno`, which are not there any more; their new names.
+pub(crate) fn set_aside_behind(folder: &dyn Dir, seqno: u64) -> io::Result<Vec<String>> {
+    let newer = list(folder)?.committed.into_iter().filter(|name| name.seqno > seqno);
+    newer.map(|name| set_aside(folder, name)).collect()
 }
 
 /// Where a ledger begins whose first chunks are not in its folder.

@@ -136,32 +136,23 @@ impl<'a> SnapshotMaps<'a> {
     pub fn of_private(bytes: &'a [u8]) -> Self {
         Self { cursor: Cursor::new(bytes) }
     }
-
-    fn read(&mut self) -> Result<SnapshotMap<'a>, FormatError> {
-        let offset = self.cursor.at();
-        let name = self.cursor.bytes("map name")?;
-        let name = std::str::from_utf8(name).map_err(|_| FormatError::MapName { offset })?;
-        let version = self.cursor.u64("map version")?;
-        Ok(SnapshotMap { name, version, rows: self.cursor.bytes("rows")? })
-    }
 }
 
 impl<'a> Iterator for SnapshotMaps<'a> {
     type Item = Result<SnapshotMap<'a>, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.cursor.is_empty() {
-            return None;
-        }
-        let map = self.read();
-        if map.is_err() {
-            self.cursor = Cursor::new(&[]);
-        }
-        Some(map)
+        self.cursor.next_item(SnapshotMap::read)
     }
 }
 
 impl<'a> SnapshotMap<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, FormatError> {
+        let name = cursor.map_name()?;
+        let version = cursor.u64("map version")?;
+        Ok(Self { name, version, rows: cursor.bytes("rows")? })
+    }
+
     /// Its rows. Ends after the first error.
     #[must_use]
     pub fn rows(&self) -> SnapshotRows<'a> {
@@ -175,24 +166,14 @@ pub struct SnapshotRows<'a> {
     cursor: Cursor<'a>,
 }
 
-impl<'a> SnapshotRows<'a> {
-    fn read(&mut self) -> Result<SnapshotRow<'a>, FormatError> {
-        let key = self.padded("key", None)?;
-        let mut length = self.cursor.u64("length of version and value")?;
-        length = length.checked_sub(8).ok_or_else(|| bad("a row without a version"))?;
-        let version = self.cursor.u64("row version")?;
-        Ok(SnapshotRow { key, version, value: self.padded("value", Some(length))? })
-    }
-
-    /// Bytes up to the next multiple of eight, which must be filled with zeros.
-    fn padded(&mut self, what: &'static str, length: Option<u64>) -> Result<&'a [u8], FormatError> {
-        let length = length.map_or_else(|| self.cursor.u64(what), Ok)?;
-        let bytes = self.cursor.take(what, length)?;
-        let padding = self.cursor.take("padding", padding(length))?;
-        if padding.iter().any(|byte| *byte != 0) {
-            return Err(bad("padding that is not 0"));
-        }
-        Ok(bytes)
+impl<'a> SnapshotRow<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Self, FormatError> {
+        let length = cursor.u64("key")?;
+        let key = padded(cursor, "key", length)?;
+        let length = cursor.u64("length of version and value")?;
+        let length = length.checked_sub(8).ok_or_else(|| bad("a row without a version"))?;
+        let version = cursor.u64("row version")?;
+        Ok(Self { key, version, value: padded(cursor, "value", length)? })
     }
 }
 
@@ -200,15 +181,17 @@ impl<'a> Iterator for SnapshotRows<'a> {
     type Item = Result<SnapshotRow<'a>, FormatError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.cursor.is_empty() {
-            return None;
-        }
-        let row = self.read();
-        if row.is_err() {
-            self.cursor = Cursor::new(&[]);
-        }
-        Some(row)
+        self.cursor.next_item(SnapshotRow::read)
     }
+}
+
+/// Bytes up to the next multiple of eight, which must be filled with zeros.
+fn padded<'a>(cursor: &mut Cursor<'a>, what: &'static str, length: u64) -> Result<&'a [u8], FormatError> {
+    let bytes = cursor.take(what, length)?;
+    if cursor.take("padding", padding(length))?.iter().any(|byte| *byte != 0) {
+        return Err(bad("padding that is not 0"));
+    }
+    Ok(bytes)
 }
 
 /// Zero bytes behind `length` bytes, up to the next multiple of eight.

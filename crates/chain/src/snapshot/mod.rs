@@ -74,6 +74,6 @@ pub use format::{Snapshot, SnapshotMap, SnapshotMaps, SnapshotRow, SnapshotRows}
 pub use name::SnapshotName;
 pub use take::{Built, SnapshotJob};
 
-pub(crate) use file::{Base, base_of, newest};
+pub(crate) use file::{Base, base_of, newest, set_aside_behind};
 pub(crate) use rows::check_rows;
 pub(crate) use take::{ReceiptForm, commit, evidence, remove_unfinished};

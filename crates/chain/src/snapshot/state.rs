@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The latest values of all maps after some entry.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct MapState {
     seqno: u64,
     leaf: Digest,
@@ -26,6 +26,8 @@ pub(crate) struct MapState {
     maps: BTreeMap<String, MapRows>,
     /// What the maps take in a snapshot.
     bytes: u64,
+    /// What a snapshot may take.
+    max_bytes: u64,
     /// Private maps are left out.
     public_only: bool,
 }
@@ -52,7 +54,21 @@ const ROW_HEADER_BYTES: u64 = 24;
 impl MapState {
     /// The state before the first entry.
     pub(crate) fn new(private: bool) -> Self {
-        Self { public_only: !private, ..Self::default() }
+        Self {
+            seqno: 0,
+            leaf: Digest::default(),
+            views: Vec::new(),
+            maps: BTreeMap::new(),
+            bytes: 0,
+            max_bytes: MAX_ENTRY_BYTES,
+            public_only: !private,
+        }
+    }
+
+    /// Refuses to grow beyond what a snapshot of `max_bytes` holds.
+    pub(crate) fn limited_to(mut self, max_bytes: u64) -> Self {
+        self.max_bytes = max_bytes.min(MAX_ENTRY_BYTES);
+        self
     }
 
     /// The state that a snapshot holds; `secret` is the one in force there, without it private maps are left out.
@@ -114,7 +130,7 @@ impl MapState {
 
     fn check_size(&self, views: u64) -> Result<(), SnapshotError> {
         let bytes = self.bytes.saturating_add(views).saturating_add(OVERHEAD_BYTES);
-        let max = MAX_ENTRY_BYTES;
+        let max = self.max_bytes;
         if bytes > max { Err(SnapshotError::TooLarge { bytes, max }) } else { Ok(()) }
     }
 

@@ -17,6 +17,8 @@ pub struct SnapshotJob {
     pub(crate) folder: Arc<dyn Dir>,
     pub(crate) secrets: Secrets,
     pub(crate) seqno: u64,
+    /// The largest that may come out.
+    pub(crate) max_bytes: u64,
 }
 
 /// A snapshot that is written, but not recorded in the ledger yet.
@@ -75,6 +77,7 @@ impl SnapshotJob {
             None if from == 0 => MapState::new(true),
             None => return Err(SnapshotError::NoState { before: from }),
         };
+        let state = state.limited_to(self.max_bytes);
         Ok((replay(state, reader, &self.secrets, self.seqno)?, set_aside))
     }
 }

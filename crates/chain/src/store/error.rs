@@ -44,6 +44,16 @@ pub enum StoreError {
         /// Its sequence number.
         seqno: u64,
     },
+    /// The chunk of an entry was moved away, as a snapshot allows, or is missing.
+    #[error(
+        "entry {seqno} is not here any more, the first one is {first}: put the chunks before it back, or begin there"
+    )]
+    Gone {
+        /// The entry that was asked for.
+        seqno: u64,
+        /// The first one behind it that is here.
+        first: u64,
+    },
     /// An entry would begin beyond 4 GiB of its chunk.
     #[error("{chunk} is full: entries begin below 4 GiB. Sign more often, or lower the chunk size")]
     ChunkFull {

@@ -91,14 +91,18 @@ impl Reader {
     /// The bytes of an entry.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], and those of the file system.
+    /// [`StoreError::NotFound`], [`StoreError::Gone`], and those of the file system.
     pub fn read(&self, seqno: u64) -> Result<Vec<u8>, StoreError> {
         if let Some(chunk) = self.open.as_ref().filter(|chunk| chunk.start() <= seqno) {
             return chunk.read(seqno);
         }
         let found = self.closed.partition_point(|name| name.end.is_none_or(|end| end < seqno));
         let name = self.closed.get(found).filter(|name| name.start <= seqno);
-        read_closed(&*self.folder, name.ok_or(StoreError::NotFound { seqno })?, seqno)
+        let missing = || match self.first() {
+            first if (1..first).contains(&seqno) => StoreError::Gone { seqno, first },
+            _ => StoreError::NotFound { seqno },
+        };
+        read_closed(&*self.folder, name.ok_or_else(missing)?, seqno)
     }
 
     /// Calls `visit` with the sequence number and the bytes of every entry from `from` on, in order, until it answers `false`.
@@ -118,19 +122,22 @@ impl Reader {
         let in_open_chunk = self.open.as_ref().and_then(|chunk| chunk.position(from));
         source.skip_to(from, in_open_chunk).map_err(StoreError::from)?;
         let last = self.last();
-        while let Some(batch) = self.next(&mut source)? {
+        // One buffer for all batches.
+        let mut buffer = Vec::new();
+        while let Some(batch) = self.next(&mut source, &mut buffer)? {
             for index in 0..batch.starts.len() {
                 let seqno = batch.seqno(index);
                 if seqno > last || (seqno >= from && !visit(seqno, batch.entry(index))?) {
                     return Ok(());
                 }
             }
+            buffer = batch.bytes;
         }
         Ok(())
     }
 
-    fn next(&self, source: &mut Source<'_>) -> Result<Option<Batch>, StoreError> {
-        match source.next() {
+    fn next(&self, source: &mut Source<'_>, buffer: &mut Vec<u8>) -> Result<Option<Batch>, StoreError> {
+        match source.next_in(buffer) {
             Ok(batch) => Ok(batch),
             // The tail of the open chunk is being written, or was torn.
             Err(problem) if problem.seqno.is_some_and(|seqno| seqno > self.last()) => Ok(None),

@@ -11,7 +11,7 @@ use crate::{
 
 impl Verifier {
     /// Verifies the ledger of a home and its committed snapshots: each is what its receipt and its evidence in the ledger claim,
-    /// and belongs to this ledger. If chunks are missing at the beginning, verification begins with the snapshot that
+    /// and belongs to this ledger. One that is newer than the ledger proves that entries are missing at its end. If chunks are missing at the beginning, verification begins with the snapshot that
     /// stands for them.
     ///
     /// With `rows` the ledger is read a second time, and every row of every snapshot compared with what the entries add up to;
@@ -53,7 +53,9 @@ impl Verifier {
         let mut before: Option<SnapshotFile> = None;
         for name in names.into_iter().rev() {
             let checked = SnapshotFile::load(&*folder, name).and_then(|file| {
-                if !file.belongs_to(&reader)? {
+                if file.is_ahead_of(&reader)? {
+                    report.problems.push(ahead(name, reader.last()));
+                } else if !file.belongs_to(&reader)? {
                     report.notes.push(format!("{name} is older than the entries that are here"));
                 }
                 if rows {
@@ -71,6 +73,14 @@ impl Verifier {
         }
         Ok(())
     }
+}
+
+fn ahead(name: SnapshotName, last: u64) -> Problem {
+    let SnapshotName { evidence, .. } = name;
+    let reason = format!(
+        "the ledger had an entry {evidence}, which was signed, and ends at {last}: entries are missing at the end, or the snapshot is another ledger's"
+    );
+    Problem { check: Check::Expected, chunk: name.to_string(), seqno: Some(evidence), offset: None, reason }
 }
 
 fn of_snapshots(chunk: &str, name: Option<SnapshotName>, error: &SnapshotError) -> Problem {

@@ -21,7 +21,7 @@
 //! - signatures that name a time name one at which the certificates of who signed were valid; others are counted in a note;
 //! - with the ledger secret, every authentication tag;
 //! - what is behind the last signature is reported as the unsigned tail, a ledger without a signature is not called verified;
-//! - snapshots belong to the ledger ([`Verifier::verify_home`]);
+//! - snapshots belong to the ledger, and none is newer than its end ([`Verifier::verify_home`]);
 //! - with [`Verifier::expect`], that nothing is missing at the end.
 //!
 //! Every thread takes the next piece of work: a batch to read, parse and hash into subtrees, or signatures to check; who completes

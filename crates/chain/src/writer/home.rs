@@ -55,8 +55,8 @@ impl Home {
     /// The passphrase that protects the files of keys: those that are protected open with it, and those that are written will be
     /// protected by it.
     #[must_use]
-    pub fn with_passphrase(mut self, passphrase: Passphrase) -> Self {
-        self.passphrase = Some(Arc::new(passphrase));
+    pub fn with_passphrase(mut self, passphrase: impl Into<Arc<Passphrase>>) -> Self {
+        self.passphrase = Some(passphrase.into());
         self
     }
 

@@ -3,7 +3,7 @@ use std::{fmt::Write as _, path::Path, sync::Arc};
 use ledger_fs::{Dir, Open, Replacement, append_all, read_all, replace, temporary_name};
 use zeroize::Zeroizing;
 
-use super::LedgerError;
+use super::{LedgerError, passphrase::secrets_file};
 use crate::{
     crypto::{
         Certificate, Curve, KeyError, LedgerSecret, Passphrase, PrivateKey, ProtectionError, PublicKey,
@@ -14,13 +14,13 @@ use crate::{
     verify::Secrets,
 };
 
-const SERVICE_KEY: &str = "service_key.pem";
+pub(super) const SERVICE_KEY: &str = "service_key.pem";
 const SERVICE_CERT: &str = "service_cert.pem";
-const NODE_KEY: &str = "node_key.pem";
+pub(super) const NODE_KEY: &str = "node_key.pem";
 const NODE_CERT: &str = "node_cert.pem";
 /// The certificate of a node key that is being stored, so that a crash between key and certificate does not part them.
 const NEXT_NODE_CERT: &str = "node_cert.pem.next";
-const SECRETS: &str = "ledger_secrets";
+pub(super) const SECRETS: &str = "ledger_secrets";
 /// What stands around them in PEM form when a passphrase protects them: the same bytes as around a private key.
 const PROTECTED_SECRETS: &str = "ENCRYPTED LEDGER SECRETS";
 pub(super) const VIEW: &str = "view";
@@ -144,20 +144,7 @@ impl KeyFolder {
 
     /// Writes the ledger secrets.
     pub(super) fn store_secrets(&self, secrets: &Secrets) -> Result<(), LedgerError> {
-        // Enough for every line, so that no copy stays behind where the text grew.
-        let mut text = Zeroizing::new(String::with_capacity(secrets.iter().count().saturating_mul(96)));
-        for (seqno, secret) in secrets.iter() {
-            let hex = Zeroizing::new(hex::encode(secret.bytes()));
-            // Writing to a string cannot fail.
-            _ = writeln!(text, "{seqno} {}", *hex);
-        }
-        if let Some(passphrase) = self.passphrase() {
-            let protected = passphrase.protect(text.as_bytes());
-            let protected =
-                protected.map_err(|error| LedgerError::Protection { file: SECRETS.to_owned(), error })?;
-            text = pem::encode(PROTECTED_SECRETS, &protected);
-        }
-        write_secret(&*self.dir, SECRETS, text.as_bytes())
+        write_secret(&*self.dir, SECRETS, secrets_text(secrets, self.passphrase())?.as_bytes())
     }
 
     /// Reads the ledger secrets.
@@ -174,8 +161,26 @@ pub fn load_secrets(keys: &dyn Dir) -> Result<Secrets, LedgerError> {
     open_secrets(keys, None)
 }
 
+/// What the file of the ledger secrets holds.
+pub(super) fn secrets_text(
+    secrets: &Secrets,
+    passphrase: Option<&Passphrase>,
+) -> Result<Zeroizing<String>, LedgerError> {
+    // Enough for every line, so that no copy stays behind where the text grew.
+    let mut text = Zeroizing::new(String::with_capacity(secrets.iter().count().saturating_mul(96)));
+    for (seqno, secret) in secrets.iter() {
+        let hex = Zeroizing::new(hex::encode(secret.bytes()));
+        // Writing to a string cannot fail.
+        _ = writeln!(text, "{seqno} {}", *hex);
+    }
+    let Some(passphrase) = passphrase else { return Ok(text) };
+    let protected = passphrase.protect(text.as_bytes());
+    let protected = protected.map_err(|error| LedgerError::Protection { file: SECRETS.to_owned(), error })?;
+    Ok(pem::encode(PROTECTED_SECRETS, &protected))
+}
+
 fn open_secrets(keys: &dyn Dir, passphrase: Option<&Passphrase>) -> Result<Secrets, LedgerError> {
-    let text = read_text(keys, SECRETS)?;
+    let text = read_text(keys, &secrets_file(keys)?)?;
     let Some(protected) = pem::decode(PROTECTED_SECRETS, &text) else { return parse_secrets(&text) };
     let file = || SECRETS.to_owned();
     let passphrase = passphrase.ok_or_else(|| LedgerError::Protected { file: file() })?;
@@ -214,7 +219,7 @@ pub(super) fn next_view(keys: &dyn Dir, last: u32) -> Result<u32, LedgerError> {
     Ok(view)
 }
 
-fn read_text(keys: &dyn Dir, file: &str) -> Result<Zeroizing<String>, LedgerError> {
+pub(super) fn read_text(keys: &dyn Dir, file: &str) -> Result<Zeroizing<String>, LedgerError> {
     let bytes = read_all(keys, Path::new(file), MAX_KEY_FILE_BYTES)?;
     let text = String::from_utf8(bytes);
     Ok(Zeroizing::new(
@@ -223,7 +228,7 @@ fn read_text(keys: &dyn Dir, file: &str) -> Result<Zeroizing<String>, LedgerErro
 }
 
 /// Writes a file that only its owner may read, in one step.
-fn write_secret(keys: &dyn Dir, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
+pub(super) fn write_secret(keys: &dyn Dir, name: &str, bytes: &[u8]) -> Result<(), LedgerError> {
     let replacement = Replacement::begin(keys, temporary_name(Path::new(name)), Open::APPEND.private())?;
     append_all(replacement.file(), bytes, 0).map_err(std::io::Error::from)?;
     replacement.commit(Path::new(name))?;

@@ -1,6 +1,6 @@
 use std::{
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Instant,
 };
@@ -49,6 +49,8 @@ pub struct Ledger {
 struct Shared {
     queue: Queue,
     engine: Mutex<Engine>,
+    /// A snapshot that was taken beside was handed in, or none will be any more.
+    snapshot_done: Condvar,
     settings: Settings,
     failed: Mutex<Option<Arc<LedgerError>>>,
     /// Holds the lock.
@@ -151,6 +153,7 @@ impl Ledger {
         let shared = Arc::new(Shared {
             queue,
             engine: Mutex::new(engine),
+            snapshot_done: Condvar::new(),
             settings,
             failed: Mutex::new(None),
             _lock: lock,
@@ -211,7 +214,8 @@ impl Ledger {
         Ok(self.shared.queue.sign()?.wait()?.txid)
     }
 
-    /// Signs, takes a snapshot of the state there, and waits until it is committed. Appends wait meanwhile.
+    /// Signs, takes a snapshot of the state there, and waits until it is committed. Appends wait meanwhile. One that is being taken by
+    /// itself is waited for.
     ///
     /// # Errors
     /// [`LedgerError::Snapshot`] if it could not be taken; the ledger goes on. [`LedgerError::Poisoned`] if a write failed.
@@ -286,6 +290,9 @@ impl Shared {
             let closed = work.closed;
             if let Err(error) = self.serve(&mut work, due) {
                 self.fail(error);
+                // Who wants the engine without a snapshot beside has seen the failure by now, or waits.
+                drop(lock(&self.engine));
+                self.snapshot_done.notify_all();
                 return None;
             }
             let mut engine = lock(&self.engine);
@@ -345,6 +352,7 @@ impl Shared {
         let before = engine.last_signature();
         if let Some(built) = work.built.take() {
             engine.record_snapshot(built)?;
+            self.snapshot_done.notify_all();
         }
         for waiting in &work.appends {
             answers.push(engine.propose(&waiting.entry)?);
@@ -369,14 +377,21 @@ impl Shared {
         Ok(last)
     }
 
-    /// Changes keys between two groups of appends. After a failure the ledger takes nothing more.
+    /// Changes something between two groups of appends, while no snapshot is taken beside. After a failure the ledger takes nothing
+    /// more.
     fn change<T>(
         &self,
         change: impl FnOnce(&mut Engine) -> Result<T, LedgerError>,
     ) -> Result<T, LedgerError> {
         let mut engine = lock(&self.engine);
-        if let Some(error) = lock(&self.failed).clone() {
-            return Err(LedgerError::Poisoned(error));
+        loop {
+            if let Some(error) = lock(&self.failed).clone() {
+                return Err(LedgerError::Poisoned(error));
+            }
+            if !engine.snapshot_taken() {
+                break;
+            }
+            engine = self.snapshot_done.wait(engine).unwrap_or_else(PoisonError::into_inner);
         }
         change(&mut engine).map_err(|error| {
             let error = Arc::new(error);

@@ -43,6 +43,7 @@ mod error;
 mod home;
 mod keys;
 mod ledger;
+mod passphrase;
 mod prepared;
 mod queue;
 mod settings;

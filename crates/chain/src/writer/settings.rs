@@ -58,6 +58,9 @@ pub struct Settings {
     /// A snapshot is taken at the first signature after this many entries, and once as many bytes of entries were appended as the
     /// last snapshot has; 0: never by itself.
     pub snapshot_tx_interval: u64,
+    /// A snapshot that is taken by itself holds at most so many bytes: it is made in memory, in about three times that. One that
+    /// somebody asks for may be as large as an entry.
+    pub max_snapshot_bytes: u64,
     /// How far an append is when it is answered.
     pub durability: super::Durability,
     /// Entries that may wait.
@@ -74,6 +77,7 @@ impl Default for Settings {
             sign_after: Duration::from_secs(1),
             chunk_bytes: 5 * 1024 * 1024,
             snapshot_tx_interval: 10_000,
+            max_snapshot_bytes: 64 << 20,
             durability: super::Durability::Synced,
             max_queued_entries: 4_096,
             max_queued_bytes: 64 << 20,

@@ -5,12 +5,14 @@ use std::{
     fs,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use ledger_chain::{
     WriteSet,
     format::{ChunkHeader, ChunkName, Entry, FileName},
-    verify::{Report, Verifier},
+    verify::{Report, Secrets, Verifier},
+    writer::{Settings, load_secrets},
 };
 use ledger_fs::{Dir, RealDir};
 
@@ -60,6 +62,16 @@ pub(crate) fn open(path: &Path) -> Arc<dyn Dir> {
 
 pub(crate) fn verify(path: &Path) -> Report {
     Verifier::new().verify(&open(path)).unwrap()
+}
+
+/// Signatures come by count or on demand, never by the clock.
+pub(crate) fn settings() -> Settings {
+    Settings { sign_after: Duration::from_secs(3600), ..Settings::default() }
+}
+
+/// The ledger secrets of a home.
+pub(crate) fn secrets(home: &Path) -> Secrets {
+    load_secrets(&*open(&home.join("keys"))).unwrap()
 }
 
 /// One public write.

@@ -39,6 +39,9 @@ pub(super) struct WriterArgs {
     /// Take a snapshot after this many entries, and once as many bytes were appended as the last one has; 0: never
     #[arg(long, value_name = "N", default_value = "10000")]
     snapshot_tx_interval: u64,
+    /// Take none by itself that would be larger; it is made in memory, in about three times that
+    #[arg(long, value_name = "BYTES", default_value = "67108864", value_parser = clap::value_parser!(u64).range(2 << 20..=1 << 30))]
+    max_snapshot_bytes: u64,
 }
 
 impl WriterArgs {
@@ -49,6 +52,7 @@ impl WriterArgs {
             sign_every_entries: self.sign_every,
             sign_after: Duration::from_millis(self.sign_after_ms),
             snapshot_tx_interval: self.snapshot_tx_interval,
+            max_snapshot_bytes: self.max_snapshot_bytes,
             ..Settings::default()
         }
     }

@@ -6,7 +6,7 @@ use ledger_chain::governance::is_reserved;
 use ledger_chain::jsonl::{ExportLine, WriteLine};
 use ledger_chain::verify::Secrets;
 
-use super::inspect::visit;
+use super::inspect::{note_gone, visit};
 use super::show::{claims_digest, writes};
 use super::{PlaceArg, failed};
 use crate::console::Console;
@@ -40,6 +40,7 @@ pub(super) fn run(args: &ExportArgs, console: &mut Console<'_>) -> Result<(), Fa
     let reader = place.reader()?;
     let secrets = if args.public_only { Secrets::none() } else { place.secrets(console)? };
     let mut left_out = LeftOut::default();
+    note_gone(&reader, args.from, console);
     if args.from <= args.to {
         visit(&reader, args.from, |entry| {
             let seqno = entry.txid().seqno;

@@ -19,7 +19,7 @@ use crate::errors::Failure;
 pub(crate) struct FollowArgs {
     #[command(flatten)]
     place: PlaceArg,
-    /// First sequence number; it need not be there yet
+    /// First sequence number; it need not be there yet, but must not have been moved away
     #[arg(long, value_name = "SEQNO", default_value_t = 1)]
     from: u64,
     #[command(flatten)]

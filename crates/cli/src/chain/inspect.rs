@@ -63,6 +63,15 @@ pub(super) fn visit(
     outcome.map_err(|Stop(failure)| failure)
 }
 
+/// Says which of the entries from `from` on are not there, because their chunks were moved away.
+pub(super) fn note_gone(reader: &Reader, from: u64, console: &mut Console<'_>) {
+    let (from, first) = (from.max(1), reader.first());
+    if from < first {
+        let last = first.saturating_sub(1);
+        console.note(format_args!("Entries {from} to {last} are not here: their chunks were moved away."));
+    }
+}
+
 pub(super) fn read(args: &ReadArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
     let reader = place.reader()?;
@@ -71,6 +80,7 @@ pub(super) fn read(args: &ReadArgs, console: &mut Console<'_>) -> Result<(), Fai
     if left == 0 {
         return Ok(());
     }
+    note_gone(&reader, args.from, console);
     visit(&reader, args.from, |entry| {
         show.print(entry, console)?;
         left = left.saturating_sub(1);
@@ -131,6 +141,7 @@ const MAX_CELLS: u64 = 2_000;
 pub(super) fn stat(args: &StatArgs, console: &mut Console<'_>) -> Result<(), Failure> {
     let place = args.place.open()?;
     let reader = place.reader()?;
+    note_gone(&reader, 1, console);
     let per_cell = reader.last().div_ceil(MAX_CELLS).max(1);
     let mut stat = Stat {
         chunks: list(&*place.ledger).map_err(failed)?.chunks.len(),

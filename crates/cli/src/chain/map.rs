@@ -110,8 +110,12 @@ pub(super) fn get(args: &GetArgs, console: &mut Console<'_>) -> Result<(), Failu
 }
 
 pub(super) fn history(args: &HistoryArgs, console: &mut Console<'_>) -> Result<(), Failure> {
-    let versions = open(&args.ledger)?.history(&args.key.map, args.key.key.as_bytes()).map_err(failed)?;
-    versions.iter().try_for_each(|version| print(console, version.txid, None, version.value.as_deref()))
+    let maps = open(&args.ledger)?;
+    for version in maps.history(&args.key.map, args.key.key.as_bytes()).map_err(failed)? {
+        let Version { txid, value } = version.map_err(failed)?;
+        print(console, txid, None, value.as_deref())?;
+    }
+    Ok(())
 }
 
 pub(super) fn range(args: &RangeArgs, console: &mut Console<'_>) -> Result<(), Failure> {

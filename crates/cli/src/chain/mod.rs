@@ -7,6 +7,7 @@ mod follow;
 mod init;
 mod inspect;
 mod map;
+mod passphrase;
 mod place;
 mod receipt;
 mod recover;
@@ -73,6 +74,10 @@ pub(crate) enum ChainCommand {
     RotateNodeKey(recover::RotateArgs),
     /// Encrypt private maps with a new secret from now on
     RotateSecret(recover::RotateArgs),
+    /// Protect the keys with a passphrase, with another one, or with none
+    ///
+    /// Rewrites the files of keys in one step: killed at any moment, either the former passphrase opens all of them or the new one does.
+    ChangePassphrase(passphrase::ChangePassphraseArgs),
     /// Find the first difference between two ledgers
     Compare(compare::CompareArgs),
     /// Cut a chunk file in two behind a signature; the chunk itself stays as it is
@@ -109,6 +114,7 @@ pub(crate) fn dispatch(command: ChainCommand, console: &mut Console<'_>) -> Resu
         ChainCommand::Recover(args) => recover::run(&args, console),
         ChainCommand::RotateNodeKey(args) => recover::rotate_node_key(&args, console),
         ChainCommand::RotateSecret(args) => recover::rotate_secret(&args, console),
+        ChainCommand::ChangePassphrase(args) => passphrase::run(&args, console),
         ChainCommand::Compare(args) => compare::run(&args, console),
         ChainCommand::Split(args) => split::run(&args, console),
         ChainCommand::Export(args) => export::run(&args, console),

@@ -66,7 +66,8 @@ fn protect(home: Home, passphrase: Option<Passphrase>) -> Home {
     }
 }
 
-fn first_line(path: &Path) -> Result<Vec<u8>, Failure> {
+/// The first line of a file that nobody else can read.
+pub(super) fn first_line(path: &Path) -> Result<Vec<u8>, Failure> {
     let unreadable = |source| Failure::File { action: "read", path: path.to_owned(), source };
     let metadata = std::fs::metadata(path).map_err(unreadable)?;
     if metadata.is_file() && metadata.permissions().mode() & 0o077 != 0 {

@@ -56,6 +56,12 @@ pub(super) fn run(args: &RecoverArgs, console: &mut Console<'_>) -> Result<(), F
     if let Some(aside) = &recovery.set_aside {
         writeln!(console.out, "what could not be read is kept in ledger/{aside}")?;
     }
+    for aside in &recovery.snapshots_set_aside {
+        writeln!(
+            console.out,
+            "a snapshot of entries that are not here any more is kept in snapshots/{aside}"
+        )?;
+    }
     writeln!(console.out, "the new service begins at {}", recovery.created)?;
     if !recovery.private_readable {
         console.note("Without keys/ledger_secrets of before, private maps of before cannot be read.");

@@ -1,5 +1,6 @@
 mod identity;
 mod recover;
+mod resume;
 mod snapshots;
 
 pub use recover::Recovery;
@@ -7,7 +8,6 @@ pub use recover::Recovery;
 use std::{
     collections::VecDeque,
     path::Path,
-    sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -15,19 +15,19 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::{Home, Identity, LedgerError, Prepared, Profile, Settings, home, keys};
 use crate::{
-    crypto::{Certificate, CoseSign1, LedgerSecret, cose_sign},
+    crypto::{LedgerSecret, cose_sign},
     format::{
-        Digest, Entry, EntryType, Flags, FormatError, Iv, NO_CLAIMS, PublicDomain, PublicHeader, SINGLE_KEY,
-        TxId, WriteSet, encode_entry,
+        Digest, Entry, EntryType, Flags, Iv, NO_CLAIMS, PublicHeader, SINGLE_KEY, TxId, WriteSet,
+        encode_entry,
     },
     governance::{
-        self, COSE_SIGNATURES, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
+        COSE_SIGNATURES, RawSignature, SERVICE_INFO, SIGNATURES, ServiceInfo, ServiceStatus, TREE, json,
     },
     merkle::{Peaks, Tree},
-    snapshot::{self, Base},
-    store::{ChunkStore, PendingSync, Reader, Recovered, Start, StoreError, Watermark},
+    store::{ChunkStore, PendingSync, Recovered, StoreError},
     verify::Secrets,
 };
+use resume::{Resumed, base, check_identity, check_opened, open_store, resume};
 use snapshots::Snapshots;
 
 /// The writer without threads: gives entries their positions, keeps the tree, signs, writes.
@@ -78,15 +78,14 @@ impl Engine {
         folder.store_secrets(&secrets)?;
         // Views of services begin with 2.
         let view = keys::next_view(&*folder.dir, 1)?;
-        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
-        let mut engine = Self::assemble(store, Tree::ledger(), identity, secrets, settings, view, snapshots);
+        let snapshots = Snapshots::open(home, &store, settings)?;
+        let mut engine = Self::assemble(store, identity, secrets, settings, view, snapshots);
         engine.open_service()?;
         Ok(engine)
     }
 
     fn assemble(
         store: ChunkStore,
-        tree: Tree,
         identity: Identity,
         secrets: Secrets,
         settings: &Settings,
@@ -95,7 +94,7 @@ impl Engine {
     ) -> Self {
         Self {
             store,
-            tree,
+            tree: Tree::ledger(),
             identity,
             secrets,
             profile: settings.profile,
@@ -108,6 +107,16 @@ impl Engine {
             public: Vec::new(),
             private: Vec::new(),
             entry: Vec::new(),
+        }
+    }
+
+    fn resumed(self, at: Resumed) -> Self {
+        Self {
+            tree: at.tree,
+            last: at.last,
+            last_signature: Some(at.signature),
+            signed: VecDeque::from([(at.signature.seqno, at.signed_peaks)]),
+            ..self
         }
     }
 
@@ -144,6 +153,7 @@ impl Engine {
             other => other?,
         };
         let folder = home.keys();
+        folder.settle()?;
         let secrets = match folder.load_secrets() {
             // Either there is no ledger yet, or its keys are missing, which is said below.
             Err(LedgerError::File(error)) if error.kind() == std::io::ErrorKind::NotFound => Secrets::none(),
@@ -160,12 +170,9 @@ impl Engine {
         check_identity(&identity, &resumed)?;
         check_opened(&store, resumed.signature)?;
         let view = keys::next_view(&*folder.dir, resumed.last.view)?;
-        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
-        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
-        engine.last = resumed.last;
-        engine.last_signature = Some(resumed.signature);
-        engine.signed.push_back((resumed.signature.seqno, resumed.signed_peaks));
-        Ok((engine, recovered))
+        let snapshots = Snapshots::open(home, &store, settings)?;
+        let engine = Self::assemble(store, identity, secrets, settings, view, snapshots);
+        Ok((engine.resumed(resumed), recovered))
     }
 
     /// Position of the last entry.
@@ -350,128 +357,6 @@ impl Engine {
         }
         Ok(())
     }
-}
-
-/// What the end of a ledger says.
-struct Resumed {
-    tree: Tree,
-    last: TxId,
-    signature: TxId,
-    signed_peaks: Peaks,
-    raw: Option<RawSignature>,
-    cose: Option<CoseSign1>,
-    root: Digest,
-}
-
-/// The snapshot that stands for the first chunks, if they are not there.
-fn base(home: &Home) -> Result<Option<Base>, LedgerError> {
-    let reader = Reader::open_tail(home.ledger())?;
-    Ok(snapshot::base_of(&reader, &*home.folder(home::SNAPSHOTS))?)
-}
-
-/// Opens the chunk files with what is known of them beside their folder.
-fn open_store(
-    home: &Home,
-    secrets: &Secrets,
-    base: Option<&Base>,
-    salvage: bool,
-) -> Result<(ChunkStore, Recovered), LedgerError> {
-    let watermark = Arc::new(Watermark::open(&**home.dir(), home::SYNCED)?);
-    let before = base.map_or(0, |base| base.first.saturating_sub(1));
-    let start = Start { before, watermark: Some(watermark), salvage };
-    Ok(ChunkStore::open_from(home.ledger(), secrets, start)?)
-}
-
-/// Goes back to the last signature, takes its tree and adds what follows; the snapshot `base` stands for what is before the first
-/// entry. `None` if there is no entry.
-fn resume(store: &ChunkStore, base: Option<&Base>) -> Result<Option<Resumed>, LedgerError> {
-    let mut leaves = Vec::new();
-    let mut last = None;
-    for seqno in (store.first()..=store.last()).rev() {
-        let bytes = store.read(seqno)?;
-        let (entry, _) = Entry::parse(&bytes)?;
-        let domain = PublicDomain::parse(entry.public)?;
-        let last = *last.get_or_insert(entry.txid());
-        let leaf = domain.leaf(&entry.write_set_digest());
-        leaves.push(leaf.ok_or(FormatError::EntryType { found: domain.entry_type.byte() })?);
-        let mut writes = WriteSet::new();
-        writes.extend(domain.maps())?;
-        let value = |map: &str| writes.get(map, &SINGLE_KEY);
-        if value(TREE).is_some() {
-            return resume_at(entry.txid(), last, value, &leaves).map(Some);
-        }
-    }
-    if let Some(base) = base.filter(|base| base.file.name().seqno.saturating_add(1) == store.first()) {
-        let snapshot = base.file.snapshot()?;
-        let signature = base.file.txid()?;
-        leaves.push(snapshot.leaf);
-        let value = |map: &str| Some(snapshot.get(map, &SINGLE_KEY).ok()??.value);
-        return resume_at(signature, last.unwrap_or(signature), value, &leaves).map(Some);
-    }
-    match last {
-        None => Ok(None),
-        Some(last) => Err(LedgerError::BadSignature { txid: last }),
-    }
-}
-
-/// Takes up the tree that the signature at `signature` recorded; `leaves` are its own and those behind it, the last first.
-fn resume_at<'a>(
-    signature: TxId,
-    last: TxId,
-    value: impl Fn(&str) -> Option<&'a [u8]>,
-    leaves: &[Digest],
-) -> Result<Resumed, LedgerError> {
-    let record = value(TREE).ok_or(LedgerError::BadSignature { txid: signature })?;
-    let mut tree = Tree::decode(record)?;
-    let (signed_peaks, root) = (tree.peaks().clone(), tree.root());
-    leaves.iter().rev().for_each(|leaf| tree.append(*leaf));
-    let raw = value(SIGNATURES).map(|value| governance::parse(SIGNATURES, value)).transpose()?;
-    let cose = value(COSE_SIGNATURES).map(governance::parse_cose).transpose()?;
-    let cose = cose.map(|message| CoseSign1::parse(&message)).transpose()?;
-    Ok(Resumed { tree, last, signature, signed_peaks, raw, cose, root })
-}
-
-/// The last signature holds, and was made by the service whose keys are there.
-fn check_identity(identity: &Identity, resumed: &Resumed) -> Result<(), LedgerError> {
-    let bad = || LedgerError::BadSignature { txid: resumed.signature };
-    if let Some(cose) = &resumed.cose {
-        if cose.headers().kid.as_deref() != Some(&identity.service.public().id()) {
-            return Err(LedgerError::WrongKeys { reason: "another service signed last".into() });
-        }
-        if !cose.verifies(identity.service.public(), &resumed.root) {
-            return Err(bad());
-        }
-    }
-    if let Some(raw) = &resumed.raw {
-        let Some(pem) = &raw.cert else { return Ok(()) };
-        let certificate = Certificate::from_pem(pem.as_bytes())?;
-        if !certificate.is_signed_by(identity.service.public()) {
-            return Err(LedgerError::WrongKeys { reason: "a node of another service signed last".into() });
-        }
-        if raw.root != resumed.root || !certificate.key().verifies_root(&raw.root, &raw.sig) {
-            return Err(bad());
-        }
-    }
-    Ok(())
-}
-
-/// A crash may have cut off a recovery behind its first signature; its service was never opened then, nor the old one endorsed.
-fn check_opened(store: &ChunkStore, signature: TxId) -> Result<(), LedgerError> {
-    let before = signature.seqno.saturating_sub(1);
-    if before < store.first() {
-        return Ok(());
-    }
-    let bytes = store.read(before)?;
-    let (entry, _) = Entry::parse(&bytes)?;
-    for map in PublicDomain::parse(entry.public)?.maps() {
-        let map = map?;
-        let Some(Some(value)) = map.get(&SINGLE_KEY).filter(|_| map.name == SERVICE_INFO) else { continue };
-        let info: ServiceInfo = governance::parse(SERVICE_INFO, value)?;
-        if info.status != ServiceStatus::Open {
-            return Err(LedgerError::Unfinished { txid: entry.txid() });
-        }
-    }
-    Ok(())
 }
 
 /// Seconds since 1970.

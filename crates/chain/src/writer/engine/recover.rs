@@ -3,7 +3,7 @@
 use super::{
     Engine,
     identity::{HistoricalSecret, PreviousSecret},
-    open_store, resume,
+    resume::{base, open_store, resume},
     snapshots::Snapshots,
     unix_seconds,
 };
@@ -15,7 +15,7 @@ use crate::{
         NodeInfo, NodeStatus, PREVIOUS_IDENTITY, PREVIOUS_ROOT, SERVICE_INFO, ServiceInfo, ServiceStatus,
         json,
     },
-    snapshot::SnapshotName,
+    snapshot::{self, SnapshotName},
     store::{ChunkStore, StoreError},
     verify::{Secrets, Survey},
     writer::{Home, Identity, LedgerError, Prepared, Settings, keys},
@@ -32,6 +32,8 @@ pub struct Recovery {
     pub lost: Option<(u64, u64)>,
     /// A file in the ledger's folder with what could not be read at the end of the open chunk.
     pub set_aside: Option<String>,
+    /// Snapshots of entries that are not there any more, by the names that they have now; nobody reads them.
+    pub snapshots_set_aside: Vec<String>,
     /// The snapshot that stands for chunks that are not there.
     pub from_snapshot: Option<SnapshotName>,
     /// The first entry of the new service.
@@ -51,13 +53,15 @@ impl Engine {
     /// [`LedgerError::Unverified`] if the ledger is damaged before its last signature, and what can go wrong with files and keys.
     pub fn recover(home: &Home, settings: &Settings) -> Result<(Self, Recovery), LedgerError> {
         home.make()?;
-        let base = super::base(home)?;
+        home.keys().settle()?;
+        let base = base(home)?;
         let (mut store, found) = open_store(home, &Secrets::none(), base.as_ref(), true)?;
         let survey = Survey::of(&home.ledger(), base.as_ref())?;
         let kept = survey.verified_until.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
         let unsigned_entries = store.last().saturating_sub(kept.seqno);
         set_aside(home, &store, kept.seqno)?;
         store.rollback(kept.seqno)?;
+        let snapshots_set_aside = snapshot::set_aside_behind(&*home.snapshots(), kept.seqno)?;
         let resumed =
             resume(&store, base.as_ref())?.ok_or_else(|| LedgerError::NoLedger { path: home.path() })?;
 
@@ -84,11 +88,8 @@ impl Engine {
         identity.store(&folder)?;
         // Two views on, as services do after a disaster.
         let view = keys::next_view(&*folder.dir, resumed.last.view.saturating_add(1))?;
-        let snapshots = Snapshots::open(home, &store, settings.snapshot_tx_interval)?;
-        let mut engine = Self::assemble(store, resumed.tree, identity, secrets, settings, view, snapshots);
-        engine.last = resumed.last;
-        engine.last_signature = Some(resumed.signature);
-        engine.signed.push_back((resumed.signature.seqno, resumed.signed_peaks));
+        let snapshots = Snapshots::open(home, &store, settings)?;
+        let mut engine = Self::assemble(store, identity, secrets, settings, view, snapshots).resumed(resumed);
         let created = engine.reopen_service(&survey, historical.as_ref())?;
         engine.flush()?;
         engine.pending_sync().run()?;
@@ -99,6 +100,7 @@ impl Engine {
             unsigned_entries,
             lost: found.lost,
             set_aside: found.set_aside,
+            snapshots_set_aside,
             from_snapshot: base.map(|base| base.file.name()),
             created,
             private_readable,

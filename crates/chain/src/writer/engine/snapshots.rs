@@ -6,15 +6,18 @@ use ledger_fs::Dir;
 
 use super::{Engine, Home, home};
 use crate::{
-    format::{SINGLE_KEY, TxId, WriteSet},
+    format::{MAX_ENTRY_BYTES, SINGLE_KEY, TxId, WriteSet},
     governance::SNAPSHOT_EVIDENCE,
     snapshot::{self, Built, ReceiptForm, SnapshotError, SnapshotJob, SnapshotName},
     store::ChunkStore,
-    writer::{LedgerError, Prepared},
+    writer::{LedgerError, Prepared, Settings},
 };
 
 /// Entries that a snapshot costs itself: its evidence, and the signature behind that.
 const OWN_ENTRIES: u64 = 2;
+
+/// A snapshot that failed is not tried again before so many bytes were appended.
+const MIN_WAIT_BYTES: u64 = 64 << 10;
 
 /// What the engine knows of snapshots.
 #[derive(Debug)]
@@ -22,12 +25,18 @@ pub(super) struct Snapshots {
     folder: Arc<dyn Dir>,
     /// A snapshot is due after so many entries; 0: only when somebody asks.
     interval: u64,
+    /// The largest one that is taken without being asked for.
+    max_bytes: u64,
     stage: Stage,
+    /// Somebody asked for the one under way.
+    asked: bool,
     /// The newest one.
     last: u64,
     last_bytes: u64,
     /// Bytes of entries since.
     bytes_since: u64,
+    /// So many are awaited before the next one.
+    wait_bytes: u64,
     problem: Option<SnapshotError>,
     set_aside: Vec<String>,
 }
@@ -50,7 +59,7 @@ enum Stage {
 
 impl Snapshots {
     /// Looks at the folder, and removes what was not finished.
-    pub(super) fn open(home: &Home, store: &ChunkStore, interval: u64) -> Result<Self, LedgerError> {
+    pub(super) fn open(home: &Home, store: &ChunkStore, settings: &Settings) -> Result<Self, LedgerError> {
         let folder = home.folder(home::SNAPSHOTS);
         snapshot::remove_unfinished(&*folder)?;
         let newest = snapshot::list(&*folder)?.committed.into_iter().find(|name| name.seqno <= store.last());
@@ -59,16 +68,25 @@ impl Snapshots {
             None => (0, 0),
         };
         let bytes_since = store.bytes_behind(last)?;
-        Ok(Self {
+        let max_bytes = settings.max_snapshot_bytes.min(MAX_ENTRY_BYTES);
+        let mut snapshots = Self {
             folder,
-            interval,
+            interval: settings.snapshot_tx_interval,
+            max_bytes,
             stage: Stage::Idle,
+            asked: false,
             last,
             last_bytes,
             bytes_since,
+            wait_bytes: last_bytes,
             problem: None,
             set_aside: Vec::new(),
-        })
+        };
+        if snapshots.is_due(store.last()) {
+            // It was due before, so it could not be taken, or not be finished.
+            snapshots.postpone();
+        }
+        Ok(snapshots)
     }
 
     pub(super) fn appended(&mut self, bytes: usize) {
@@ -79,7 +97,9 @@ impl Snapshots {
     /// bytes were appended, so that all of them together cost no more than the ledger.
     pub(super) fn is_due(&self, seqno: u64) -> bool {
         let entries = seqno.saturating_sub(self.last).saturating_sub(OWN_ENTRIES);
-        let due = self.interval > 0 && entries >= self.interval && self.bytes_since >= self.last_bytes;
+        let small = self.last_bytes <= self.max_bytes;
+        let due =
+            self.interval > 0 && small && entries >= self.interval && self.bytes_since >= self.wait_bytes;
         self.stage == Stage::Wanted || (self.stage == Stage::Idle && due)
     }
 
@@ -95,15 +115,28 @@ impl Snapshots {
             Stage::Recorded { name, .. } => name.evidence > seqno,
         };
         if stale {
-            self.stage = Stage::Idle;
+            (self.stage, self.asked) = (Stage::Idle, false);
         }
     }
 
     fn fail(&mut self, error: SnapshotError) {
+        self.end(Some(error));
+        self.postpone();
+    }
+
+    /// Waits until there is twice as much: what failed would mostly fail again at the next signature or the next start.
+    fn postpone(&mut self) {
+        let mut wait = self.last_bytes.max(MIN_WAIT_BYTES);
+        while wait <= self.bytes_since {
+            wait = wait.saturating_mul(2);
+        }
+        self.wait_bytes = wait;
+    }
+
+    fn end(&mut self, problem: Option<SnapshotError>) {
         self.stage = Stage::Idle;
-        // Not again at the next signature: what failed would mostly fail again.
-        self.bytes_since = 0;
-        self.problem = Some(error);
+        self.asked = false;
+        self.problem = problem;
     }
 }
 
@@ -112,6 +145,7 @@ impl Engine {
     pub fn want_snapshot(&mut self) {
         if self.snapshots.stage == Stage::Idle {
             self.snapshots.stage = Stage::Wanted;
+            self.snapshots.asked = true;
         }
     }
 
@@ -155,6 +189,7 @@ impl Engine {
             folder: Arc::clone(&self.snapshots.folder),
             secrets: self.secrets.clone(),
             seqno,
+            max_bytes: if self.snapshots.asked { MAX_ENTRY_BYTES } else { self.snapshots.max_bytes },
         }
     }
 
@@ -201,29 +236,37 @@ impl Engine {
         let form = if self.profile.raw() { ReceiptForm::Json } else { ReceiptForm::Cose };
         match snapshot::commit(&self.job(name.seqno), name, bytes, form) {
             Ok(_) => {
-                self.snapshots.stage = Stage::Idle;
+                self.snapshots.end(None);
                 self.snapshots.last = name.seqno;
-                self.snapshots.last_bytes = bytes;
+                (self.snapshots.last_bytes, self.snapshots.wait_bytes) = (bytes, bytes);
                 self.snapshots.bytes_since = 0;
-                self.snapshots.problem = None;
             }
             Err(error) => self.snapshots.fail(error),
         }
     }
 
-    /// Signs, takes a snapshot of the state there, and commits it, all at once.
+    /// Signs, takes a snapshot of the state there, and commits it, all at once; one that is under way is finished first.
     ///
     /// # Errors
     /// The outer error is one of the ledger; the engine must not be used any more then. The inner one is about the snapshot, which
-    /// was not taken then.
+    /// was not taken then; [`SnapshotError::UnderWay`] as long as a [job](Self::snapshot_job) was not handed back.
     pub fn take_snapshot(&mut self) -> Result<Result<SnapshotName, SnapshotError>, LedgerError> {
-        if self.snapshot_under_way() {
+        if self.snapshot_taken() {
             return Ok(Err(SnapshotError::UnderWay));
         }
+        if self.snapshot_under_way() {
+            _ = self.finish_snapshot()?;
+        }
         self.want_snapshot();
-        self.sign_and_commit()?;
-        let Some(job) = self.snapshot_job() else { return Ok(Err(SnapshotError::UnderWay)) };
-        self.record_snapshot(job.run())?;
+        self.finish_snapshot()
+    }
+
+    fn finish_snapshot(&mut self) -> Result<Result<SnapshotName, SnapshotError>, LedgerError> {
+        if !matches!(self.snapshots.stage, Stage::Recorded { .. }) {
+            self.sign_and_commit()?;
+            let Some(job) = self.snapshot_job() else { return Ok(Err(SnapshotError::UnderWay)) };
+            self.record_snapshot(job.run())?;
+        }
         let Stage::Recorded { name, .. } = self.snapshots.stage else {
             return Ok(Err(self.snapshots.problem.take().unwrap_or(SnapshotError::UnderWay)));
         };
