@@ -1,4 +1,6 @@
 //! Messages and services generated from `proto/ledger/v1/ledger.proto`; their documentation comes from there.
+//!
+//! Id and stream of an [`Entry`] are `Bytes` that hold text, so that the entries of a page share memory; see `build.rs`.
 #![allow(
     missing_docs,
     unused_qualifications,

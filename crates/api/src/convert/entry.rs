@@ -1,8 +1,9 @@
 //! Entries, damaged records, and the size of a stream.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use ledger_streams::{Damaged, Entry, EntryId, Stat, Timestamp};
 
 use super::time::{into_time, timestamp};
@@ -10,22 +11,67 @@ use super::{MalformedAnswer, answered_id};
 use crate::proto;
 use crate::vocabulary::fixed_text;
 
-/// The message for an entry.
-pub fn entry<Id: EntryId>(entry: Entry<Id, Bytes>) -> proto::Entry {
-    proto::Entry {
-        id: entry.id.to_string(),
-        stream: entry.stream.to_string(),
-        payload: entry.payload,
-        order_key: entry.order_key,
-        dedup_key: entry.dedup_key,
-        schema_version: entry.schema_version,
-        metadata: entry.metadata,
-        tags: entry.tags,
-        annotations: entry.annotations,
-        created_at: Some(timestamp(entry.created_at)),
-        updated_at: entry.updated_at.map(timestamp),
-        source_id: entry.source_id,
+/// Room for the ids of so many bytes is taken at a time.
+const ID_BYTES: usize = 4 << 10;
+
+/// Makes messages of entries; those that it makes one after the other share names and memory.
+#[derive(Debug)]
+pub struct EntryMessages {
+    stream: Arc<str>,
+    stream_bytes: Bytes,
+    ids: BytesMut,
+}
+
+impl Default for EntryMessages {
+    fn default() -> Self {
+        Self { stream: "".into(), stream_bytes: Bytes::new(), ids: BytesMut::with_capacity(ID_BYTES) }
     }
+}
+
+impl EntryMessages {
+    /// The message for an entry.
+    pub fn message<Id: EntryId>(&mut self, entry: Entry<Id, Bytes>) -> proto::Entry {
+        proto::Entry {
+            id: self.id(&entry.id),
+            stream: self.shared(entry.stream),
+            payload: entry.payload,
+            order_key: entry.order_key,
+            dedup_key: entry.dedup_key,
+            schema_version: entry.schema_version,
+            metadata: entry.metadata,
+            tags: entry.tags,
+            annotations: entry.annotations,
+            created_at: Some(timestamp(entry.created_at)),
+            updated_at: entry.updated_at.map(timestamp),
+            source_id: entry.source_id,
+        }
+    }
+
+    fn id<Id: EntryId>(&mut self, id: &Id) -> Bytes {
+        match write!(self.ids, "{id}") {
+            Ok(()) => self.ids.split().freeze(),
+            // No buffer of this length can be; a text on its own says so in its own way.
+            Err(_) => id.to_string().into(),
+        }
+    }
+
+    fn shared(&mut self, stream: Arc<str>) -> Bytes {
+        if self.stream != stream {
+            self.stream_bytes = Bytes::copy_from_slice(stream.as_bytes());
+            self.stream = stream;
+        }
+        self.stream_bytes.clone()
+    }
+}
+
+/// The id of a message that was made here.
+pub(super) fn id_text(entry: &proto::Entry) -> String {
+    String::from_utf8_lossy(&entry.id).into_owned()
+}
+
+/// A text in a message whose type cannot say that it is one.
+pub(super) fn text<'a>(what: &'static str, bytes: &'a Bytes) -> Result<&'a str, MalformedAnswer> {
+    std::str::from_utf8(bytes).map_err(|error| MalformedAnswer { what, reason: error.to_string() })
 }
 
 /// The entry in a message. `last_stream` is the name of the entry before it, which it shares if it is the same.
@@ -37,8 +83,8 @@ pub fn into_entry<Id: EntryId>(
     last_stream: &mut Arc<str>,
 ) -> Result<Entry<Id, Bytes>, MalformedAnswer> {
     Ok(Entry {
-        id: answered_id(&message.id)?,
-        stream: shared(last_stream, &message.stream),
+        id: answered_id(text("an id", &message.id)?)?,
+        stream: shared(last_stream, text("a stream", &message.stream)?),
         payload: message.payload,
         order_key: message.order_key,
         dedup_key: message.dedup_key,

@@ -10,7 +10,7 @@ mod subscribe;
 mod time;
 
 pub use append::{annotation_changes, append_request, appended, into_append, into_appended};
-pub use entry::{damaged, entry, into_damaged, into_entry, into_stat, stat};
+pub use entry::{EntryMessages, damaged, into_damaged, into_entry, into_stat, stat};
 pub use page::{CLASSIC_MESSAGE_BYTES, PageMessage, PageRequest, into_filter, into_page, read_options};
 pub use subscribe::{into_events, into_position, subscribe_responses};
 pub use time::timestamp;

@@ -9,7 +9,7 @@ use ledger_streams::{Entry, EntryId, Filter, Order, Page, Read};
 use prost::Message;
 
 use super::append::optional_time;
-use super::entry::{damaged, entry, into_damaged, into_entry};
+use super::entry::{EntryMessages, damaged, id_text, into_damaged, into_entry};
 use super::time::timestamp;
 use super::{MalformedAnswer, answered_id, optional_id, wire_count};
 use crate::proto;
@@ -125,9 +125,10 @@ impl<Id: EntryId> PageRequest<Id> {
             ..PageMessage::default()
         };
         let mut room = self.max_message_bytes.saturating_sub(MESSAGE_RESERVE_BYTES);
+        let mut messages = EntryMessages::default();
         let mut last_is_damaged = None;
         for record in page.into_records(self.read.order) {
-            let record = record.map(entry).map_err(damaged);
+            let record = record.map(|entry| messages.message(entry)).map_err(damaged);
             let bytes = record.as_ref().map_or_else(Message::encoded_len, Message::encoded_len);
             let bytes = bytes.saturating_add(ENTRY_PREFIX_BYTES);
             if bytes > room
@@ -160,10 +161,10 @@ pub struct PageMessage {
 impl PageMessage {
     fn last_id(&self, is_damaged: bool) -> String {
         let id = match is_damaged {
-            true => self.damaged.last().map(|record| &record.id),
-            false => self.entries.last().map(|entry| &entry.id),
+            true => self.damaged.last().map(|record| record.id.clone()),
+            false => self.entries.last().map(id_text),
         };
-        id.cloned().unwrap_or_default()
+        id.unwrap_or_default()
     }
 }
 

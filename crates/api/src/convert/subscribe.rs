@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ledger_streams::{EntryId, Event, Filter, Position};
 use prost::Message;
 
-use super::entry::{damaged, entry, into_damaged, into_entry};
+use super::entry::{EntryMessages, damaged, id_text, into_damaged, into_entry};
 use super::{MalformedAnswer, optional_id, wire_count};
 use crate::proto;
 use crate::proto::subscribe_request::Position as WirePosition;
@@ -42,6 +42,7 @@ pub fn subscribe_responses<Id: EntryId>(
 ) -> Vec<proto::SubscribeResponse> {
     let mut messages = Vec::new();
     let mut batch = Batch::default();
+    let mut entries = EntryMessages::default();
     for event in events {
         let event = match event {
             Event::Entry(next) if !filter.matches(&next) => {
@@ -49,7 +50,7 @@ pub fn subscribe_responses<Id: EntryId>(
                 continue;
             }
             Event::Entry(next) => {
-                batch.add(entry(next), position, &mut messages);
+                batch.add(entries.message(next), position, &mut messages);
                 continue;
             }
             Event::Damaged(record) => {
@@ -100,7 +101,7 @@ impl Batch {
     fn send(&mut self, position: &mut String, messages: &mut Vec<proto::SubscribeResponse>) -> bool {
         let Self { entries, passed, .. } = std::mem::take(self);
         let is_silent = entries.is_empty() && passed.is_some();
-        if let Some(reached) = passed.or_else(|| entries.last().map(|last| last.id.clone())) {
+        if let Some(reached) = passed.or_else(|| entries.last().map(id_text)) {
             *position = reached;
         }
         if !entries.is_empty() {

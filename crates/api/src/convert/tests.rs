@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ledger_streams::{
     AnnotationChanges, Append, Appended, Damaged, Duplicate, Durability, Entry, Event, Expect, Filter, Order,
@@ -216,7 +218,7 @@ fn clients_that_say_nothing_get_messages_they_can_take() {
 #[test]
 fn of_the_original_a_full_page_means_more() {
     let of_the_original = |ids: std::ops::Range<i64>| proto::ReadResponse {
-        entries: ids.map(|id| entry(sample(id, 1))).collect(),
+        entries: ids.map(|id| EntryMessages::default().message(sample(id, 1))).collect(),
         ..Default::default()
     };
     let read = Read::<i64>::new().limit(3);
@@ -301,4 +303,29 @@ fn ids_of_another_type_are_named() {
     let message = proto::Entry { id: "6740aa".into(), ..Default::default() };
     let error = into_entry::<i64>(message, &mut "".into()).unwrap_err();
     assert!(error.to_string().contains("6740aa"), "{error}");
+}
+
+#[test]
+fn messages_made_one_after_the_other_keep_their_own_names_and_ids() {
+    let mut messages = EntryMessages::default();
+    // More ids than fit into the memory that is taken at a time.
+    for id in 0..2000 {
+        let stream: Arc<str> = ["a", "a", "", "b"][usize::try_from(id % 4).unwrap()].into();
+        let entry = Entry { stream, ..sample(id, 3) };
+        let message = messages.message(entry.clone());
+        assert_eq!(into_entry::<i64>(message, &mut "".into()).unwrap(), entry);
+    }
+}
+
+#[test]
+fn an_entry_whose_texts_are_none_is_named() {
+    for (id, stream, what) in [(&b"\xff"[..], &b"s"[..], "an id"), (b"1", b"s\xff", "a stream")] {
+        let message = proto::Entry {
+            id: Bytes::from_static(id),
+            stream: Bytes::from_static(stream),
+            ..Default::default()
+        };
+        let error = into_entry::<i64>(message, &mut "".into()).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    }
 }

@@ -81,11 +81,8 @@ async fn everything(address: &str) -> Vec<(String, String)> {
             .await
             .unwrap()
             .into_inner();
-        entries.extend(
-            page.entries
-                .iter()
-                .map(|entry| (entry.id.clone(), String::from_utf8(entry.payload.to_vec()).unwrap())),
-        );
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        entries.extend(page.entries.iter().map(|entry| (text(&entry.id), text(&entry.payload))));
         match page.next.as_str() {
             "" => return entries,
             next => after = next.to_owned(),

@@ -96,7 +96,7 @@ fn push_position(position: &str, text: &mut Vec<u8>) {
 
 fn push_entry(entry: &Entry, text: &mut Vec<u8>) -> Result<(), Status> {
     text.extend_from_slice(b"id: ");
-    text.extend_from_slice(entry.id.as_bytes());
+    text.extend_from_slice(&entry.id);
     text.extend_from_slice(b"\ndata: ");
     // JSON has no line breaks of its own, and those in texts are escaped.
     append_json(entry, text)?;
@@ -126,7 +126,7 @@ mod tests {
 
     #[test]
     fn events_are_blocks_with_the_id_to_go_on_with() {
-        let entry = |id: &str| Entry { id: id.into(), stream: "a\nb".into(), ..Entry::default() };
+        let entry = |id: &str| Entry { id: id.to_owned().into(), stream: "a\nb".into(), ..Entry::default() };
         let batch = text("8", Some(Event::Entries(EntryBatch { entries: vec![entry("7"), entry("8")] })));
         let blocks: Vec<_> = batch.split_terminator("\n\n").collect();
         assert_eq!(blocks.len(), 2, "one chunk for both: {batch}");

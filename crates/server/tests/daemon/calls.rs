@@ -26,7 +26,7 @@ async fn an_entry_comes_back_as_it_was_appended_under_the_callers_name() {
 
     let page = service.read(to(read("user-1"))).await.unwrap().into_inner();
     let [entry] = page.entries.as_slice() else { panic!("{page:?}") };
-    assert_eq!((entry.id.as_str(), entry.stream.as_str()), ("1", "user-1"));
+    assert_eq!((&entry.id[..], &entry.stream[..]), (&b"1"[..], &b"user-1"[..]));
     assert_eq!(entry.payload, input.payload);
     assert_eq!(
         (&entry.order_key, &entry.dedup_key, &entry.tags),
@@ -97,9 +97,9 @@ async fn streams_are_counted_listed_renamed_searched_and_trimmed() {
         ..SearchRequest::default()
     };
     let page = service.search(to(found("z-c"))).await.unwrap().into_inner();
-    assert_eq!((page.entries.len(), page.entries[0].stream.as_str()), (1, "z-c"));
+    assert_eq!((page.entries.len(), &page.entries[0].stream[..]), (1, &b"z-c"[..]));
     let page = service.search(to(found(""))).await.unwrap().into_inner();
-    let streams: Vec<_> = page.entries.iter().map(|entry| entry.stream.as_str()).collect();
+    let streams: Vec<_> = page.entries.iter().map(|entry| entry.stream.clone()).collect();
     assert_eq!(streams, ["z-b", "z-a", "z-c"]);
 
     let rename = RenameStreamRequest { name: "z-a".into(), new_name: "new".into() };
@@ -169,7 +169,7 @@ async fn a_page_that_would_not_fit_is_cut_short_and_goes_on() {
         assert!(!page.entries.is_empty());
         seen += page.entries.len();
         pages += 1;
-        after = page.entries.last().unwrap().id.clone();
+        after = String::from_utf8(page.entries.last().unwrap().id.to_vec()).unwrap();
     }
     assert_eq!((seen, pages), (100, 2));
 }

@@ -7,7 +7,7 @@ use ledger_api::proto;
 use prost_types::Timestamp;
 use serde::{Serialize, Serializer};
 
-use super::values::{write_bytes, write_durability, write_number, write_time};
+use super::values::{write_bytes, write_durability, write_number, write_text, write_time};
 
 /// A message that can be written as JSON.
 pub(in crate::http) trait ToJson {
@@ -56,8 +56,10 @@ fn write_list<S: Serializer, T: ToJson>(list: &[T], to: S) -> Result<S::Ok, S::E
 #[derive(Serialize)]
 #[serde(remote = "proto::Entry", rename_all = "camelCase")]
 struct Entry {
-    id: String,
-    stream: String,
+    #[serde(serialize_with = "write_text")]
+    id: Bytes,
+    #[serde(serialize_with = "write_text")]
+    stream: Bytes,
     #[serde(serialize_with = "write_bytes")]
     payload: Bytes,
     order_key: String,

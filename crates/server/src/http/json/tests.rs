@@ -74,7 +74,7 @@ prop_compose! {
         created_at in proptest::option::of(time()), updated_at in proptest::option::of(time()),
     ) -> proto::Entry {
         let [id, stream, order_key, dedup_key, source_id] = texts;
-        let payload = Bytes::from(payload);
+        let (id, stream, payload) = (id.into(), stream.into(), Bytes::from(payload));
         proto::Entry {
             id, stream, payload, order_key, dedup_key, schema_version, metadata, tags, annotations, created_at,
             updated_at, source_id,
@@ -124,12 +124,14 @@ proptest! {
             let message = dynamic(name, &message.bytes());
             message.serialize_with_options(serde_json::value::Serializer, &options).unwrap().to_string()
         };
+        let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+        let (id, stream) = (text(&entry.id), text(&entry.stream));
         let search = proto::SearchRequest {
-            stream: entry.stream.clone(),
-            query: entry.id.clone(),
+            stream: stream.clone(),
+            query: id.clone(),
             one_stream: flag,
             options: Some(proto::ReadOptions {
-                after: entry.id.clone(), limit, desc: flag, order_key: entry.order_key.clone(), tag: entry.stream.clone(),
+                after: id.clone(), limit, desc: flag, order_key: entry.order_key.clone(), tag: stream.clone(),
                 all_tags: entry.tags.clone(), metadata_filters: entry.metadata.clone(),
                 annotation_filters: entry.annotations.clone(), since: entry.created_at, until: entry.updated_at,
                 max_bytes: limit,
@@ -137,26 +139,26 @@ proptest! {
         };
         let text = write("SearchRequest", &search);
         prop_assert_eq!(from_json::<proto::SearchRequest>(text.as_bytes()).unwrap(), search);
-        let tags = proto::SetTagsRequest { stream: entry.stream.clone(), id: entry.id.clone(), tags: entry.tags.clone() };
+        let tags = proto::SetTagsRequest { stream: stream.clone(), id: id.clone(), tags: entry.tags.clone() };
         let text = write("SetTagsRequest", &tags);
         prop_assert_eq!(from_json::<proto::SetTagsRequest>(text.as_bytes()).unwrap(), tags);
         let changes = proto::SetAnnotationsRequest {
-            stream: entry.stream.clone(), id: entry.id.clone(), set: entry.metadata.clone(), delete: entry.tags.clone(),
+            stream: stream.clone(), id: id.clone(), set: entry.metadata.clone(), delete: entry.tags.clone(),
         };
         let text = write("SetAnnotationsRequest", &changes);
         prop_assert_eq!(from_json::<proto::SetAnnotationsRequest>(text.as_bytes()).unwrap(), changes);
-        let trim = proto::TrimRequest { stream: entry.stream.clone(), before_id: entry.id.clone() };
+        let trim = proto::TrimRequest { stream: stream.clone(), before_id: id.clone() };
         let text = write("TrimRequest", &trim);
         prop_assert_eq!(from_json::<proto::TrimRequest>(text.as_bytes()).unwrap(), trim);
-        let rename = proto::RenameStreamRequest { name: entry.stream.clone(), new_name: entry.id.clone() };
+        let rename = proto::RenameStreamRequest { name: stream.clone(), new_name: id.clone() };
         let text = write("RenameStreamRequest", &rename);
         prop_assert_eq!(from_json::<proto::RenameStreamRequest>(text.as_bytes()).unwrap(), rename);
         let expect = if flag {
             proto::append_request::Expect::ExpectEmpty(true)
         } else {
-            proto::append_request::Expect::ExpectLastId(entry.id.clone())
+            proto::append_request::Expect::ExpectLastId(id.clone())
         };
-        let append = proto::AppendRequest { stream: entry.stream.clone(), entries: vec![input(entry)], expect: Some(expect) };
+        let append = proto::AppendRequest { stream: stream.clone(), entries: vec![input(entry)], expect: Some(expect) };
         let text = write("AppendRequest", &append);
         prop_assert_eq!(from_json::<proto::AppendRequest>(text.as_bytes()).unwrap(), append);
     }

@@ -28,6 +28,11 @@ pub(super) fn write_bytes<S: Serializer>(bytes: &Bytes, to: S) -> Result<S::Ok, 
     to.serialize_str(&BASE64.encode(bytes))
 }
 
+/// A text that the message holds as bytes.
+pub(super) fn write_text<S: Serializer>(text: &Bytes, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&String::from_utf8_lossy(text))
+}
+
 pub(super) fn write_time<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
     match time {
         Some(time) => to.collect_str(time),
