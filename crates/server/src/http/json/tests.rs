@@ -156,9 +156,9 @@ proptest! {
         let expect = if flag {
             proto::append_request::Expect::ExpectEmpty(true)
         } else {
-            proto::append_request::Expect::ExpectLastId(id.clone())
+            proto::append_request::Expect::ExpectLastId(id)
         };
-        let append = proto::AppendRequest { stream: stream.clone(), entries: vec![input(entry)], expect: Some(expect) };
+        let append = proto::AppendRequest { stream, entries: vec![input(entry)], expect: Some(expect) };
         let text = write("AppendRequest", &append);
         prop_assert_eq!(from_json::<proto::AppendRequest>(text.as_bytes()).unwrap(), append);
     }
