@@ -75,19 +75,3 @@ pub(crate) fn read_at(file: &dyn File, offset: u64, count: usize) -> io::Result<
     read_exact_at(file, &mut bytes, offset)?;
     Ok(bytes)
 }
-
-/// Writes all of `bytes` at `offset`.
-pub(crate) fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = bytes.get(count..).unwrap_or_default();
-                offset = offset.saturating_add(count as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}

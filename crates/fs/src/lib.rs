@@ -33,6 +33,7 @@
 //! | `open` | [`Open`]: how a file is opened |
 //! | `error` | [`FileError`]: which file, which operation |
 //! | `append` | [`append_all`]: all or nothing |
+//! | `write` | [`write_all_at`] |
 //! | `read` | [`read_exact_at`], [`read_all`], [`FileReader`] |
 //! | `replace` | [`replace`], [`Replacement`]: a new content in one step |
 //! | `real` | [`RealDir`] |
@@ -49,6 +50,7 @@ mod open;
 mod read;
 mod real;
 mod replace;
+mod write;
 
 pub use append::{AppendError, append_all};
 pub use dir::{Dir, Entry, FileId, Kind, Metadata};
@@ -58,3 +60,4 @@ pub use open::Open;
 pub use read::{FileReader, read_all, read_exact_at};
 pub use real::RealDir;
 pub use replace::{Replacement, folder_of, replace, temporary_name};
+pub use write::write_all_at;

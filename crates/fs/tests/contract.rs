@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use ledger_fs::crash::CrashFs;
 use ledger_fs::{
     Dir, Entry, File, FileReader, Kind, Open, RealDir, Replacement, append_all, os_error, read_all,
-    read_exact_at, replace,
+    read_exact_at, replace, write_all_at,
 };
 
 /// Runs each behaviour against both, as a test of its own.
@@ -102,6 +102,8 @@ fn write_at_leaves_zeros_in_a_gap(dir: Arc<dyn Dir>) {
     assert_eq!(file.write_at(b"end", 5).unwrap(), 3);
     assert_eq!(file.write_at(b"st", 0).unwrap(), 2);
     assert_eq!(content(&dir, "f"), b"st\0\0\0end");
+    write_all_at(&*file, b"middle", 2).unwrap();
+    assert_eq!(content(&dir, "f"), b"stmiddle");
 }
 
 fn access_that_was_not_asked_for_is_refused(dir: Arc<dyn Dir>) {

@@ -2,7 +2,7 @@
 
 use std::{io, path::Path};
 
-use ledger_fs::{Dir, File, Open, Replacement, temporary_name};
+use ledger_fs::{Dir, File, Open, Replacement, temporary_name, write_all_at};
 
 use super::{
     MapsError,
@@ -10,7 +10,7 @@ use super::{
     cursor::MergedRecords,
     run::{HEADER_BYTES, MAGIC, Record, Run},
 };
-use crate::{directory::write_all_at, format::Digest};
+use crate::format::Digest;
 
 const WRITE_BYTES: usize = 1 << 20;
 

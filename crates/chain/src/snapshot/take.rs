@@ -2,13 +2,10 @@
 
 use std::{path::Path, sync::Arc};
 
-use ledger_fs::{Dir, Open, temporary_name};
+use ledger_fs::{Dir, Open, temporary_name, write_all_at};
 
 use super::{SnapshotError, SnapshotName, file, state::MapState};
-use crate::{
-    crypto::sha256, directory::write_all_at, format::Digest, receipt::Receipts, store::Reader,
-    verify::Secrets,
-};
+use crate::{crypto::sha256, format::Digest, receipt::Receipts, store::Reader, verify::Secrets};
 
 /// Writes the state after a signature at which a chunk was closed; may run beside the writer, since it reads only what never changes again.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 use std::{path::Path, sync::Arc};
 
-use ledger_fs::{Dir, File, Open};
+use ledger_fs::{Dir, File, Open, write_all_at};
 
 use super::{StoreError, table_of};
 use crate::{
-    directory::{read_at, write_all_at},
+    directory::read_at,
     format::{ChunkName, EntryHeader, FILE_HEADER_BYTES, HEADER_BYTES},
 };
 

@@ -29,13 +29,9 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use ledger_fs::{Dir, File, Open};
+use ledger_fs::{Dir, File, Open, write_all_at};
 
-use crate::{
-    crypto::sha256,
-    directory::{read_at, write_all_at},
-    format::Cursor,
-};
+use crate::{crypto::sha256, directory::read_at, format::Cursor};
 
 const MAGIC: &[u8; 8] = b"LCHSYNC1";
 const SLOT_BYTES: u64 = 512;

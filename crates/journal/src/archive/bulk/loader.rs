@@ -21,19 +21,18 @@ const CELLS_BEFORE_FACTS: usize = 24;
 
 /// Turns batches into rows.
 pub(super) struct BulkLoader<'c, 'p> {
-    folder: Folder<'c>,
-    tables: Tables<'p>,
+    tables: Tables<'c, 'p>,
     last_session: String,
     totals: Totals,
 }
 
-/// The four large tables.
-struct Tables<'p> {
+/// The four large tables, and what their values come from.
+struct Tables<'c, 'p> {
     turns: Filling<'p>,
     calls: Filling<'p>,
     events: Filling<'p>,
     compactions: Filling<'p>,
-    converter: Converter,
+    folder: Folder<'c>,
     sorters: Sorters,
     /// Of turns and calls.
     last_rowid: u64,
@@ -55,7 +54,7 @@ impl<'c, 'p> BulkLoader<'c, 'p> {
         pages: &'p Pages<'p>,
         sorters: Sorters,
         totals: Totals,
-    ) -> rusqlite::Result<Self> {
+    ) -> Self {
         let [turns, calls, events, compactions] = layout.tables.each_ref().map(|layout| Filling {
             tree: TableTree::new(layout.root, pages),
             layout,
@@ -63,24 +62,24 @@ impl<'c, 'p> BulkLoader<'c, 'p> {
             record: Record::default(),
             bytes: Vec::new(),
         });
-        let converter = Converter::new()?;
-        let tables = Tables { turns, calls, events, compactions, converter, sorters, last_rowid: 0 };
-        Ok(Self { folder, tables, last_session: String::new(), totals })
+        let tables = Tables { turns, calls, events, compactions, folder, sorters, last_rowid: 0 };
+        Self { tables, last_session: String::new(), totals }
     }
 
     pub(super) fn apply(&mut self, batch: &Batch) -> Result<(), Failure> {
         let text = batch.text.as_str();
         for turn in &batch.turns {
-            let facts = fold(&mut self.folder, turn, text)?;
+            let facts = fold(&mut self.tables.folder, turn, text)?;
             self.tables.turn(turn, &facts, text)?;
             let calls = batch.calls.get(turn.calls.clone()).unwrap_or_default();
             for (index, call) in (0_i64..).zip(calls) {
                 self.tables.call(turn, index, call, text)?;
             }
             let [_, session, _] = turn.key();
-            self.note_session(&self.tables.converter.key_text(session, text)?);
+            self.note_session(&self.tables.folder.converter.key_text(session, text)?);
         }
-        let Tables { events, compactions, converter, sorters, .. } = &mut self.tables;
+        let Tables { events, compactions, folder, sorters, .. } = &mut self.tables;
+        let converter = &folder.converter;
         for cells in &batch.events {
             events.push_cells(cells, text, converter, sorters)?;
         }
@@ -109,20 +108,20 @@ impl<'c, 'p> BulkLoader<'c, 'p> {
     }
 }
 
-impl Tables<'_> {
+impl Tables<'_, '_> {
     fn turn(&mut self, turn: &TurnRow, facts: &Rc<Folded>, text: &str) -> Result<(), Failure> {
         let (before, after) = turn.cells.split_at(CELLS_BEFORE_FACTS);
         let mut columns = self.turns.layout.affinities.iter().copied();
         let mut fields = Vec::with_capacity(self.turns.layout.affinities.len());
         for (cell, affinity) in before.iter().zip(&mut columns) {
-            fields.push(self.converter.field(*cell, text, affinity)?);
+            fields.push(self.folder.converter.field(*cell, text, affinity)?);
         }
         for fact in &facts.columns {
-            fields.push(self.converter.fact(fact)?);
+            fields.push(self.folder.converter.fact(fact)?);
         }
         fields.push(Field::text(facts.json.as_str().into()));
         for (cell, affinity) in after.iter().zip(columns.skip(facts.columns.len() + 1)) {
-            fields.push(self.converter.field(*cell, text, affinity)?);
+            fields.push(self.folder.converter.field(*cell, text, affinity)?);
         }
         self.last_rowid += 1;
         Ok(self.turns.push(self.last_rowid, &fields, &mut self.sorters)?)
@@ -131,8 +130,8 @@ impl Tables<'_> {
     fn call(&mut self, turn: &TurnRow, index: i64, call: &CallRow, text: &str) -> Result<(), Failure> {
         let [source, session, message] = turn.key();
         let [use_id, name, target, args, is_error] = call.cells;
-        let text_field = |cell| self.converter.field(cell, text, Affinity::Text);
-        let whole_field = |cell| self.converter.field(cell, text, Affinity::Integer);
+        let text_field = |cell| self.folder.converter.field(cell, text, Affinity::Text);
+        let whole_field = |cell| self.folder.converter.field(cell, text, Affinity::Integer);
         let fields = [
             text_field(source)?,
             text_field(session)?,

@@ -29,7 +29,6 @@ mod repeated;
 mod sort;
 mod tree;
 
-use std::io;
 use std::sync::mpsc;
 use std::thread;
 
@@ -82,7 +81,7 @@ pub(super) fn fill(
         let sorting = scope.spawn(|| sort_arenas(layout.indexes, to_sort, &used, &keys));
         let fill = || {
             let sorters = Sorters::new(layout.indexes, full, empty);
-            let mut loader = BulkLoader::new(Folder::new(&db)?, &layout, &pages, sorters, totals)?;
+            let mut loader = BulkLoader::new(Folder::new(&db)?, &layout, &pages, sorters, totals);
             let cursor = apply_lines(source, 0, end, progress, |batch| loader.apply(batch))?;
             Ok::<_, Failure>((loader.finish()?, cursor))
         };
@@ -96,20 +95,4 @@ pub(super) fn fill(
     // It knows nothing of the new pages, and has nothing to write.
     db.close().map_err(|(_, error)| error)?;
     Ok(Filled { totals, cursor, repeated })
-}
-
-/// Writes all bytes at an offset.
-fn write_all_at(file: &dyn File, mut bytes: &[u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        match file.write_at(bytes, offset) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(count) => {
-                bytes = bytes.get(count..).unwrap_or_default();
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }

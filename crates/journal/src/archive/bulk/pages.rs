@@ -3,9 +3,7 @@
 use std::io;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use ledger_fs::{File, read_exact_at};
-
-use super::write_all_at;
+use ledger_fs::{File, read_exact_at, write_all_at};
 
 /// Bytes of a page.
 pub(super) const PAGE_BYTES: usize = 4096;

@@ -9,9 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
-use ledger_fs::File;
-
-use super::write_all_at;
+use ledger_fs::{File, read_exact_at, write_all_at};
 
 /// Bytes of an arena.
 const ARENA_BYTES: usize = 512 << 10;
@@ -289,11 +287,7 @@ impl<'s> Reader<'s> {
         let left = usize::try_from(self.rest.end - self.rest.start).unwrap_or(usize::MAX);
         let more = left.min(self.buffer.capacity().max(count) - kept);
         self.buffer.resize(kept + more, 0);
-        ledger_fs::read_exact_at(
-            self.file,
-            self.buffer.get_mut(kept..).unwrap_or_default(),
-            self.rest.start,
-        )?;
+        read_exact_at(self.file, self.buffer.get_mut(kept..).unwrap_or_default(), self.rest.start)?;
         self.rest.start += more as u64;
         Ok(self.buffer.len() >= count)
     }
