@@ -11,8 +11,9 @@ use super::{MalformedAnswer, answered_id};
 use crate::proto;
 use crate::vocabulary::fixed_text;
 
-/// Room for the ids of so many bytes is taken at a time.
-const ID_BYTES: usize = 4 << 10;
+/// Room that is taken for an id, and at most for many at once, in bytes.
+const ID_BYTES: usize = 20;
+const MAX_IDS_BYTES: usize = 4 << 10;
 
 /// Makes messages of entries; those that it makes one after the other share names and memory.
 #[derive(Debug)]
@@ -22,13 +23,13 @@ pub struct EntryMessages {
     ids: BytesMut,
 }
 
-impl Default for EntryMessages {
-    fn default() -> Self {
-        Self { stream: "".into(), stream_bytes: Bytes::new(), ids: BytesMut::with_capacity(ID_BYTES) }
-    }
-}
-
 impl EntryMessages {
+    /// For about so many entries.
+    pub fn new(entries: usize) -> Self {
+        let room = entries.saturating_mul(ID_BYTES).min(MAX_IDS_BYTES);
+        Self { stream: "".into(), stream_bytes: Bytes::new(), ids: BytesMut::with_capacity(room) }
+    }
+
     /// The message for an entry.
     pub fn message<Id: EntryId>(&mut self, entry: Entry<Id, Bytes>) -> proto::Entry {
         proto::Entry {
@@ -48,11 +49,9 @@ impl EntryMessages {
     }
 
     fn id<Id: EntryId>(&mut self, id: &Id) -> Bytes {
-        match write!(self.ids, "{id}") {
-            Ok(()) => self.ids.split().freeze(),
-            // No buffer of this length can be; a text on its own says so in its own way.
-            Err(_) => id.to_string().into(),
-        }
+        // Memory takes every text.
+        let _ = write!(self.ids, "{id}");
+        self.ids.split().freeze()
     }
 
     fn shared(&mut self, stream: Arc<str>) -> Bytes {
@@ -70,7 +69,7 @@ pub(super) fn id_text(entry: &proto::Entry) -> String {
 }
 
 /// A text in a message whose type cannot say that it is one.
-pub(super) fn text<'a>(what: &'static str, bytes: &'a Bytes) -> Result<&'a str, MalformedAnswer> {
+fn text<'a>(what: &'static str, bytes: &'a Bytes) -> Result<&'a str, MalformedAnswer> {
     std::str::from_utf8(bytes).map_err(|error| MalformedAnswer { what, reason: error.to_string() })
 }
 

@@ -117,6 +117,7 @@ impl<Id: EntryId> PageRequest<Id> {
     /// record, however large.
     pub fn answer(&self, page: Page<Id, Bytes>) -> PageMessage {
         let wants_more = page.entries.len() < self.read.limit;
+        let mut messages = EntryMessages::new(page.entries.len());
         let mut answer = PageMessage {
             entries: Vec::with_capacity(page.entries.len()),
             more: page.more,
@@ -125,7 +126,6 @@ impl<Id: EntryId> PageRequest<Id> {
             ..PageMessage::default()
         };
         let mut room = self.max_message_bytes.saturating_sub(MESSAGE_RESERVE_BYTES);
-        let mut messages = EntryMessages::default();
         let mut last_is_damaged = None;
         for record in page.into_records(self.read.order) {
             let record = record.map(|entry| messages.message(entry)).map_err(damaged);

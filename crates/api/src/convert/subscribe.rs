@@ -42,7 +42,7 @@ pub fn subscribe_responses<Id: EntryId>(
 ) -> Vec<proto::SubscribeResponse> {
     let mut messages = Vec::new();
     let mut batch = Batch::default();
-    let mut entries = EntryMessages::default();
+    let mut entries = EntryMessages::new(events.len());
     for event in events {
         let event = match event {
             Event::Entry(next) if !filter.matches(&next) => {

@@ -218,7 +218,7 @@ fn clients_that_say_nothing_get_messages_they_can_take() {
 #[test]
 fn of_the_original_a_full_page_means_more() {
     let of_the_original = |ids: std::ops::Range<i64>| proto::ReadResponse {
-        entries: ids.map(|id| EntryMessages::default().message(sample(id, 1))).collect(),
+        entries: ids.map(|id| EntryMessages::new(1).message(sample(id, 1))).collect(),
         ..Default::default()
     };
     let read = Read::<i64>::new().limit(3);
@@ -307,7 +307,7 @@ fn ids_of_another_type_are_named() {
 
 #[test]
 fn messages_made_one_after_the_other_keep_their_own_names_and_ids() {
-    let mut messages = EntryMessages::default();
+    let mut messages = EntryMessages::new(2000);
     // More ids than fit into the memory that is taken at a time.
     for id in 0..2000 {
         let stream: Arc<str> = ["a", "a", "", "b"][usize::try_from(id % 4).unwrap()].into();
