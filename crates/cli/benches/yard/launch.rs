@@ -14,7 +14,7 @@ const ROUNDS: usize = 5;
 /// First port of the services of the loop.
 const LOOP_PORT: u16 = 22000;
 /// Starts as many services and waits for none; `$!` would be all that it knows of them.
-const LOOP: &str = "port=22000; for file in cargo.d/*/*.db; do \
+const LOOP: &str = "for file in cargo.d/*/*.db; do \
                     LISTEN_ON=127.0.0.1:$port DATABASE_URL=sqlite://$file sqlpage >/dev/null 2>&1 & \
                     port=$((port+1)); done";
 
@@ -22,7 +22,8 @@ const LOOP: &str = "port=22000; for file in cargo.d/*/*.db; do \
 fn shell_loop(yard: &Yard) -> [Duration; 2] {
     let since = Instant::now();
     // In a group of its own, which is then killed whole.
-    let mut shell = yard.command("setsid", &["sh", "-c", LOOP]).stderr(Stdio::null()).spawn().unwrap();
+    let mut shell = yard.command("setsid", &["sh", "-c", LOOP]);
+    let mut shell = shell.env("port", LOOP_PORT.to_string()).stderr(Stdio::null()).spawn().unwrap();
     assert!(shell.wait().unwrap().success());
     let started = since.elapsed();
     for port in (LOOP_PORT..).take(SERVICES) {
