@@ -342,3 +342,19 @@ fn what_was_handed_out_survives_a_power_cut_although_the_writer_has_not_synced_i
     );
     assert!(tried.images > 100, "{tried}");
 }
+
+#[test]
+fn a_closed_chunk_that_lacks_entries_of_its_table_ends_with_an_error_and_not_never() {
+    // The header says where the table is; four bytes for every entry that there should be.
+    let without_entries = [8_u64.to_le_bytes().to_vec(), vec![0; 12]].concat();
+    let without_anything = 8_u64.to_le_bytes().to_vec();
+    for (contents, name) in [&without_entries, &without_anything]
+        .into_iter()
+        .flat_map(|contents| [(contents, "ledger_1"), (contents, "ledger_1-3.committed")])
+    {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), contents).unwrap();
+        let error = poll(&mut Follower::new(open(folder.path()), 1)).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged { .. }), "{name}, {} bytes: {error}", contents.len());
+    }
+}

@@ -102,7 +102,11 @@ impl Cursor {
                     self.next = reader.next_seqno();
                     return Ok(Some(batch));
                 }
-                Ok(None) if closed && end.is_none() => self.reader = None,
+                Ok(None) if closed && end.is_none() => {
+                    // Otherwise the next chunk would not be the one that is meant, but this one for ever.
+                    reader.end()?;
+                    self.reader = None;
+                }
                 Ok(None) => return Ok(None),
                 Err(problem) if closed => return Err(problem.into()),
                 // It is being written.

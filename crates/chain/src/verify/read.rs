@@ -302,8 +302,13 @@ impl ChunkReader {
         Ok(())
     }
 
-    fn end(&self) -> Result<(), Problem> {
+    /// Checks at the end of a closed chunk that it had the entries of its table, one at least.
+    pub(crate) fn end(&self) -> Result<(), Problem> {
         match self.header.positions {
+            Some(0) => {
+                let reason = "the chunk is closed, and there are no entries".into();
+                Err(self.problem(Check::Positions, self.header.entries_end, reason))
+            }
             Some(positions) if positions != self.read => {
                 let reason = format!("the table has {positions} positions, there are {} entries", self.read);
                 Err(self.problem(Check::Positions, self.header.entries_end, reason))
